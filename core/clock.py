@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import selectors
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol, TypeVar
 
@@ -29,6 +29,9 @@ VIRTUAL_EPOCH_MS: Final = 1_767_571_200_000
 
 class Clock(Protocol):
     """What everything above asks of time."""
+
+    speed: float
+    """Seconds of this clock in one real second."""
 
     def now_ms(self) -> int:
         """Unix milliseconds."""
@@ -46,11 +49,13 @@ class Clock(Protocol):
 class SystemClock:
     """The machine's own time."""
 
+    speed = 1.0
+
     def now_ms(self) -> int:
         return time.time_ns() // 1_000_000
 
     def monotonic(self) -> float:
-        return time.monotonic()
+        return time.monotonic()  # noqa: TID251 - the one place
 
     async def sleep(self, secs: float) -> None:
         await anyio.sleep(max(0.0, secs))
@@ -58,6 +63,8 @@ class SystemClock:
 
 class VirtualClock:
     """The time of the running :class:`VirtualLoop`."""
+
+    speed = 1.0
 
     def __init__(self, epoch_ms: int = VIRTUAL_EPOCH_MS) -> None:
         self._epoch_ms = epoch_ms
@@ -84,16 +91,16 @@ class PacedClock:
         if not speed > 0:
             raise ValueError(f"speed must be above 0, got {speed}")
         self._clock = clock
-        self._speed = speed
+        self.speed = speed
 
     def now_ms(self) -> int:
         return self._clock.now_ms()
 
     def monotonic(self) -> float:
-        return self._clock.monotonic() * self._speed
+        return self._clock.monotonic() * self.speed
 
     async def sleep(self, secs: float) -> None:
-        await self._clock.sleep(secs / self._speed)
+        await self._clock.sleep(secs / self.speed)
 
 
 class _JumpingSelector(selectors.BaseSelector):
@@ -136,6 +143,33 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def time(self) -> float:
         return self._jumper.now
+
+
+async def within(clock: Clock, secs: float, wait: Callable[[], Awaitable[object]]) -> bool:
+    """
+    Wait for ``wait()``, at most ``secs`` seconds of ``clock``. True when it ended in time.
+
+    An exception of ``wait`` comes through as itself.
+    """
+    ended = False
+    failure: BaseException | None = None
+    async with anyio.create_task_group() as group:
+
+        async def timer() -> None:
+            await clock.sleep(secs)
+            group.cancel_scope.cancel()
+
+        group.start_soon(timer)
+        try:
+            await wait()
+            ended = True
+        except Exception as error:
+            # Raised again outside: a task group would wrap it.
+            failure = error
+        group.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
+    return ended
 
 
 def run_virtual(main: Coroutine[Any, Any, T]) -> T:

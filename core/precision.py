@@ -11,7 +11,7 @@ from typing import Final
 
 # Wide enough for every venue's sizes (Binance quotes 1e9 lots of 1e-8), narrow enough to refuse nonsense.
 MAX_DIGITS: Final = 36
-_POWERS: Final = tuple(10**n for n in range(MAX_DIGITS + 1))
+_POWERS: Final[tuple[int, ...]] = tuple(10**n for n in range(MAX_DIGITS + 1))
 
 
 class OffGrid(ValueError):

@@ -34,6 +34,8 @@ class Abilities(msgspec.Struct, frozen=True, kw_only=True):
     spot: bool
     spot_fee_in_base: bool
     """A spot buyer pays the fee in the coin bought, so slightly less than the fill arrives."""
+    quotes: tuple[str, ...] = ("USDC", "USDT", "USD")
+    """Quote currencies in order of preference: what a bare ``SOL`` means on this venue."""
 
 
 class Absent(msgspec.Struct, frozen=True, kw_only=True):

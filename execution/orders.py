@@ -1,0 +1,482 @@
+"""
+The orders of one account: the only way to the venue.
+
+Every order goes market check → risk check → durable intent → wire. Every word the venue says, from stream or REST, goes
+through :meth:`Orders.hear` into one :class:`~execution.order.Order`. Doubt is resolved by :meth:`Orders.settle`, never
+by sending again.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import anyio
+
+from core.chance import Chance
+from core.clock import Clock, within
+from core.retry import backoff
+from execution.journal import Journal
+from execution.markets import Market, Markets
+from execution.order import Deed, Input, Intent, Order
+from execution.positions import Positions
+from execution.risk import Risk
+from execution.timeline import Timelines
+from execution.tracking_limit import TrackingLimit, TrackingResult, place_tracking_limit_order
+from venues.errors import LocalRuleError, Refused, VenueError
+from venues.events import FillSeen, OrderSeen, SessionSeen, SnapshotSeen, Unreadable, VenueEvent
+from venues.interface import Absent, Venue
+
+SETTLE_SECS: Final = 30.0
+"""How long a settlement is tried before the order counts as in doubt. Longer than any expiry + read lag."""
+_SKEW_MS: Final = 1_000
+_STREAM_GRACE_SECS: Final = 0.3
+_ORPHANS: Final = 1_000
+_LIST_TRIES: Final = 6
+
+
+@dataclass(slots=True)
+class Break:
+    """One loss of the streams; ``synced_ms`` None while it lasts."""
+
+    lost_ms: int
+    why: str
+    synced_ms: int | None = None
+
+
+class Orders:
+    """
+    Orders of one account on one venue.
+
+    ``clock`` is real time (doubt, expiry, settlement); ``pace`` is the clock of the play, faster under ``--speed``.
+    """
+
+    def __init__(
+        self,
+        *,
+        venue: Venue,
+        account: str,
+        clock: Clock,
+        pace: Clock,
+        chance: Chance,
+        journal: Journal,
+        timelines: Timelines,
+        positions: Positions,
+        risk: Risk,
+    ) -> None:
+        self.venue = venue
+        self.account = account
+        self.clock = clock
+        self.pace = pace
+        self.markets = Markets(venue)
+        self.positions = positions
+        self.timelines = timelines
+        self.book: dict[int, Order] = {}
+        """Every order of this run and those adopted from before, by client id."""
+        self.halted: dict[str, str] = {}
+        """Venue symbols that take no new orders, with the reason."""
+        self.breaks: list[Break] = []
+        self.errors: list[tuple[int, str, str, str]] = []
+        """``(ts_ms, code, text, source)`` of what went wrong and was survived."""
+        self.trackings: list[TrackingResult] = []
+        self.stopping = False
+        self.strangers = 0
+        """Words about orders of this account that are not ours."""
+        self._chance = chance
+        self._journal = journal
+        self._risk = risk
+        self._by_venue_id: dict[str, int] = {}
+        self._legs: dict[str, list[Order]] = {}
+        self._orphans: deque[OrderSeen | FillSeen] = deque(maxlen=_ORPHANS)
+        self._bells: dict[int, anyio.Event] = {}
+        hear_positions = positions.listen(venue.name)
+
+        def listener(event: VenueEvent) -> None:
+            hear_positions(event)
+            self.hear(event)
+
+        self.stop_listening = venue.subscribe(listener)
+
+    # -- placing
+
+    async def place_limit(
+        self,
+        market: Market,
+        *,
+        is_ask: bool,
+        size_i: int,
+        price_i: int,
+        leg: str,
+        post_only: bool = True,
+        reduce_only: bool = False,
+    ) -> Order:
+        """
+        Send one limit order. The returned order may be FAILED (proven never live) or ``in_doubt``.
+
+        Raises:
+            LocalRuleError: it was refused before it existed; nothing was sent.
+        """
+        market.check(size_i=size_i, price_i=price_i)
+        return await self._send(
+            market,
+            self._intent(market, is_ask, size_i, price_i, leg, post_only=post_only, reduce_only=reduce_only),
+            price_i,
+        )
+
+    async def place_market(
+        self, market: Market, *, is_ask: bool, size_i: int, leg: str, reduce_only: bool = False
+    ) -> Order:
+        """
+        Trade at once against the book; returns and raises as :meth:`place_limit`.
+
+        Raises:
+            LocalRuleError: also STALE_BOOK when the side to trade against is empty or unknown.
+        """
+        bid_i, ask_i, _ = await self.venue.get_top_of_book(market.venue_symbol)
+        reference_i = bid_i if is_ask else ask_i
+        if reference_i is None:
+            raise LocalRuleError("STALE_BOOK", f"nobody to trade with on {market.venue_symbol}: the side is empty")
+        market.check(size_i=size_i, price_i=None, reference_i=reference_i)
+        return await self._send(
+            market, self._intent(market, is_ask, size_i, None, leg, reduce_only=reduce_only), reference_i
+        )
+
+    async def tracking_limit(self, market: Market, wanted: TrackingLimit) -> TrackingResult:
+        """See :func:`execution.tracking_limit.place_tracking_limit_order`."""
+        return await place_tracking_limit_order(self, market, wanted)
+
+    def _intent(
+        self,
+        market: Market,
+        is_ask: bool,
+        size_i: int,
+        price_i: int | None,
+        leg: str,
+        *,
+        post_only: bool = False,
+        reduce_only: bool = False,
+    ) -> Intent:
+        return Intent(
+            venue=self.venue.name,
+            account=self.account,
+            symbol=market.symbol,
+            market=market.kind,
+            venue_symbol=market.venue_symbol,
+            is_ask=is_ask,
+            size_i=size_i,
+            price_i=price_i,
+            price_decimals=market.facts.price_decimals,
+            size_decimals=market.facts.size_decimals,
+            leg=leg,
+            created_ms=self.clock.now_ms(),
+            expiry_ms=self.venue.venue_now_ms() + self.venue.abilities.expiry_ms,
+            post_only=post_only,
+            # Spot has no position to reduce; its closing orders are bounded by the balance.
+            reduce_only=reduce_only and market.kind == "perp",
+        )
+
+    async def _send(self, market: Market, intent: Intent, price_i: int) -> Order:
+        symbol = intent.venue_symbol
+        self._risk.check(
+            market, is_ask=intent.is_ask, size_i=intent.size_i, price_i=price_i, reduce_only=intent.reduce_only
+        )
+        if symbol in self.halted:
+            raise LocalRuleError("HALTED", f"no new orders for {symbol}: {self.halted[symbol]}")
+        if not self.venue.synced:
+            raise LocalRuleError("NOT_SYNCED", f"the stream of {self.venue.name} is not up to date; nothing was sent")
+        intent = self._journal.intend(intent, self.venue.abilities.max_client_id)
+        order = self._enter(intent)
+        self.timelines.begin(order)
+        self._risk.charge(market, order, price_i)
+        self._apply(order, Deed(kind="sent"))
+        try:
+            if intent.price_i is None:
+                venue_id = await self.venue.submit_market_order(
+                    symbol=symbol,
+                    client_order_index=order.client_id,
+                    size_i=intent.size_i,
+                    is_ask=intent.is_ask,
+                    reduce_only=int(intent.reduce_only),
+                )
+            else:
+                venue_id = await self.venue.submit_limit_order(
+                    symbol=symbol,
+                    client_order_index=order.client_id,
+                    base_amount=intent.size_i,
+                    price=intent.price_i,
+                    is_ask=intent.is_ask,
+                    post_only=intent.post_only,
+                    reduce_only=int(intent.reduce_only),
+                )
+        except (LocalRuleError, Refused) as error:
+            if error.code == "DUPLICATE_CLIENT_ID" and isinstance(error, Refused):
+                # Somebody's order lives under this id; if it is ours from a lost request, only a look-up tells.
+                self._apply(order, Deed(kind="doubt", code=error.code, text=str(error)))
+            else:
+                self._apply(order, Deed(kind="refused", code=error.code, text=error.raw or error.hint))
+            self._note(error.code, str(error))
+        except VenueError as error:
+            self._apply(order, Deed(kind="doubt", code="IN_DOUBT", text=str(error)))
+            self._note("IN_DOUBT", str(error))
+        except BaseException:
+            # Cancelled while the bytes may be on their way.
+            self._apply(order, Deed(kind="doubt", code="IN_DOUBT", text="interrupted while sending"))
+            raise
+        else:
+            self._apply(order, Deed(kind="acked", venue_id=venue_id))
+        return order
+
+    def _enter(self, intent: Intent) -> Order:
+        order = self.book[intent.client_id] = Order(intent)
+        self._legs.setdefault(intent.leg, []).append(order)
+        return order
+
+    def of_leg(self, leg: str) -> Sequence[Order]:
+        """Every order that was ever meant for this leg, sent or not."""
+        return self._legs.get(leg, ())
+
+    # -- ending
+
+    def stop(self) -> None:
+        """Ask every tracking limit to end at once with STOPPED."""
+        self.stopping = True
+        self._ring_all()
+
+    async def cancel(self, order: Order) -> None:
+        """Ask for a cancel, once. Never raises for what the venue answers: only :meth:`settle` proves an end."""
+        if order.terminal:
+            return
+        self._apply(order, Deed(kind="cancel_requested"))
+        try:
+            await self.venue.cancel_by_client_id(order.intent.venue_symbol, order.client_id)
+        except Refused as error:
+            if error.code != "ORDER_NOT_FOUND":
+                self._note(error.code, f"cancel of {order.client_id}: {error}")
+        except VenueError as error:
+            self._note(error.code, f"cancel of {order.client_id}: {error}")
+        else:
+            self._apply(order, Deed(kind="cancel_acked"))
+
+    async def settle(self, order: Order, within_secs: float = SETTLE_SECS, *, cancel: bool = True) -> int | None:
+        """
+        Bring an order to a proven end and return its final cumulative fill, or None when it stays unknown.
+
+        Cancels (unless ``cancel`` is False) and looks up by client id, with back-off, until the order is terminal and
+        distinct trades add up to the venue's own count - or until the venue lists it nowhere after its expiry.
+        """
+        if order.settled:
+            return order.filled_i
+        give_up = self.clock.monotonic() + within_secs
+        for wait_secs in backoff(self._chance, first_secs=0.2, ceiling_secs=2.0):
+            if cancel and not order.terminal:
+                await self.cancel(order)
+            await self.wait(order, lambda: order.proven, _STREAM_GRACE_SECS, self.clock)
+            if order.proven or await self._prove(order):
+                self._settled(order)
+                return order.filled_i
+            left = give_up - self.clock.monotonic()
+            if left <= 0:
+                break
+            await self.clock.sleep(min(wait_secs, left))
+        return None
+
+    async def _prove(self, order: Order) -> bool:
+        """One round of questions. True when the end is proven."""
+        symbol, client_id = order.intent.venue_symbol, order.client_id
+        try:
+            if not order.terminal:
+                found = await self.venue.get_order(symbol, client_id)
+                if isinstance(found, Absent):
+                    return self._absence_proves(order, found)
+            if order.terminal and not order.proven:
+                for fill in await self.venue.get_order_fills(symbol, client_id):
+                    if fill.trade_id not in order.fills:
+                        self._apply(order, fill)
+        except VenueError as error:
+            self._note(error.code, f"look-up of {client_id}: {error}")
+        return order.proven
+
+    def _absence_proves(self, order: Order, absent: Absent) -> bool:
+        """The venue lists it nowhere: proof only if it was never seen alive and could not arrive any more."""
+        abilities = self.venue.abilities
+        safe_ms = order.intent.expiry_ms + _SKEW_MS + abilities.read_lag_ms
+        if order.seen_live or order.filled_i or absent.read_ms < safe_ms:
+            return False
+        self._apply(order, Deed(kind="refused", code="IN_DOUBT", text="never reached the exchange: proven absent"))
+        return order.proven
+
+    def _settled(self, order: Order) -> None:
+        if order.settled:
+            return
+        self._apply(order, Deed(kind="settled", filled_i=order.filled_i))
+        self._write_settlement(order)
+        self._risk.release(order)
+        self.timelines.close(order)
+
+    def _write_settlement(self, order: Order) -> None:
+        try:
+            self._journal.settle(order, self.clock.now_ms())
+        except LocalRuleError as error:
+            # Not written down, it is merely proven once more by the next `runner recover`.
+            self._note(error.code, error.hint)
+
+    async def settle_all(self, orders: Iterable[Order] | None = None, within_secs: float = SETTLE_SECS) -> list[Order]:
+        """Cancel and settle these orders (all of this account that are not settled); returns those still unknown."""
+        left = [o for o in (self.book.values() if orders is None else orders) if not o.settled]
+        async with anyio.create_task_group() as group:
+            for order in left:
+                group.start_soon(self.settle, order, within_secs)
+        return [order for order in left if not order.settled]
+
+    async def none_listed(self, market: Market, orders: Sequence[Order]) -> bool:
+        """
+        The venue's own list of open orders has none of these. Asked again a few times, as a replica may lag.
+
+        False also when the list could not be read.
+        """
+        mine = {order.client_id for order in orders}
+        if not mine:
+            return True
+        for tries, wait_secs in enumerate(backoff(self._chance, first_secs=0.3, ceiling_secs=2.0)):
+            try:
+                listed = await self.venue.get_open_orders(market.venue_symbol)
+            except VenueError as error:
+                self._note(error.code, f"open orders of {market.venue_symbol}: {error}")
+            else:
+                if not any(seen.client_id in mine for seen in listed):
+                    return True
+            if tries >= _LIST_TRIES:
+                break
+            await self.clock.sleep(wait_secs)
+        return False
+
+    def unsettled(self, venue_symbol: str | None = None) -> list[Order]:
+        return [
+            order
+            for order in self.book.values()
+            if not order.settled and venue_symbol in (None, order.intent.venue_symbol)
+        ]
+
+    def adopt(self, leg: str | None = None) -> list[Order]:
+        """Take over journalled orders that an earlier process left unsettled (of one leg); they start in doubt."""
+        adopted = []
+        for intent, venue_id in self._journal.unsettled(self.account, leg):
+            order = self.book.get(intent.client_id)
+            if order is None:
+                order = self._enter(intent)
+                self._apply(order, Deed(kind="doubt", code="IN_DOUBT", text="left by an earlier process"))
+                if venue_id:
+                    self._by_venue_id[venue_id] = intent.client_id
+                    order.venue_id = venue_id
+                    self.venue.remember(intent.venue_symbol, intent.client_id, venue_id)
+            adopted.append(order)
+        return adopted
+
+    # -- hearing
+
+    def hear(self, event: VenueEvent) -> None:
+        """Route one event of the feed. Synchronous; never raises for what a venue may say."""
+        match event:
+            case OrderSeen() | FillSeen():
+                self._route(event)
+            case SnapshotSeen():
+                self._merge(event)
+            case SessionSeen():
+                self._hear_session(event)
+            case Unreadable():
+                self._note("UNREADABLE", event.why, "ws")
+            case _:
+                pass
+
+    def _route(self, event: OrderSeen | FillSeen) -> None:
+        client_id = event.client_id
+        if client_id is None:
+            client_id = self._by_venue_id.get(event.venue_id)
+        order = self.book.get(client_id) if client_id is not None else None
+        if order is not None and order.intent.venue_symbol == event.symbol:
+            self._apply(order, event)
+        else:
+            self.strangers += 1
+            # It may be ours, told by venue id alone before the acknowledgement named it.
+            if event.client_id is None:
+                self._orphans.append(event)
+
+    def _merge(self, snapshot: SnapshotSeen) -> None:
+        for fill in snapshot.fills:
+            order = self.book.get(fill.client_id or self._by_venue_id.get(fill.venue_id, 0))
+            if order is None or fill.trade_id not in order.fills:
+                self._route(fill)
+        listed = set()
+        for seen in snapshot.open_orders:
+            listed.add(seen.client_id if seen.client_id is not None else self._by_venue_id.get(seen.venue_id))
+            self._route(seen)
+        for order in self.book.values():
+            gone = not order.terminal and order.client_id not in listed
+            if gone and (order.sent_ms or 0) < snapshot.asked_ms:
+                self._apply(order, Deed(kind="doubt", code="IN_DOUBT", text="not among the open orders after a break"))
+
+    def _hear_session(self, seen: SessionSeen) -> None:
+        now_ms = self.clock.now_ms()
+        if seen.state == "lost":
+            if not self.breaks or self.breaks[-1].synced_ms is not None:
+                self.breaks.append(Break(now_ms, seen.why))
+            self._note("WS_TIMEOUT", f"stream {seen.line} lost: {seen.why}", "ws")
+            self._ring_all()
+        elif seen.state == "synced":
+            if self.breaks and self.breaks[-1].synced_ms is None:
+                self.breaks[-1].synced_ms = now_ms
+        elif seen.state == "refused":
+            self._note("AUTH", seen.why, "ws")
+
+    def _apply(self, order: Order, given: Input) -> None:
+        named = bool(order.venue_id)
+        entry = order.apply(given, self.clock.now_ms())
+        self.timelines.add(order, entry)
+        if entry.alarm:
+            self._note(entry.alarm, f"order {order.client_id}: {entry.cause}, filled {order.filled_i}")
+        if order.venue_id and not named:
+            self._name(order)
+        if order.settled and entry.alarm:
+            # A fill after settlement: the journal must tell the truth to whoever reads it next.
+            self._write_settlement(order)
+        bell = self._bells.pop(order.client_id, None)
+        if bell is not None:
+            bell.set()
+
+    def _name(self, order: Order) -> None:
+        self._by_venue_id[order.venue_id] = order.client_id
+        try:
+            self._journal.name(order)
+        except LocalRuleError as error:
+            # The id only helps a later search; the order itself is safe.
+            self._note(error.code, error.hint)
+        mine = [event for event in self._orphans if event.venue_id == order.venue_id]
+        for event in mine:
+            self._orphans.remove(event)
+            self.strangers -= 1
+            self._apply(order, event)
+
+    def _note(self, code: str, text: str, source: str = "local") -> None:
+        self.errors.append((self.clock.now_ms(), code, text, source))
+
+    # -- waiting
+
+    def _ring_all(self) -> None:
+        for bell in self._bells.values():
+            bell.set()
+
+    async def wait(self, order: Order, done: Callable[[], bool], secs: float, clock: Clock) -> bool:
+        """Wait until ``done()``, looked at whenever something touches the order; False after ``secs`` of ``clock``."""
+        if done():
+            return True
+
+        async def watch() -> None:
+            while not done():
+                bell = self._bells.setdefault(order.client_id, anyio.Event())
+                if bell.is_set():
+                    bell = self._bells[order.client_id] = anyio.Event()
+                await bell.wait()
+
+        return await within(clock, secs, watch)
