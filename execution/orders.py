@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Final
 
 import anyio
@@ -216,10 +217,10 @@ class Orders:
                 self._apply(order, Deed(kind="doubt", code=error.code, text=str(error)))
             else:
                 self._apply(order, Deed(kind="refused", code=error.code, text=error.raw or error.hint))
-            self._note(error.code, str(error))
+            self.note(error.code, str(error))
         except VenueError as error:
             self._apply(order, Deed(kind="doubt", code="IN_DOUBT", text=str(error)))
-            self._note("IN_DOUBT", str(error))
+            self.note("IN_DOUBT", str(error))
         except BaseException:
             # Cancelled while the bytes may be on their way.
             self._apply(order, Deed(kind="doubt", code="IN_DOUBT", text="interrupted while sending"))
@@ -237,6 +238,16 @@ class Orders:
         """Every order that was ever meant for this leg, sent or not."""
         return self._legs.get(leg, ())
 
+    def traded(self, market: Market) -> Decimal:
+        """Signed base units that our fills of this run add up to; on spot less the fees taken in the coin."""
+        total = Decimal(0)
+        for order in self.book.values():
+            if order.intent.venue_symbol == market.venue_symbol and order.filled_i:
+                total += -order.filled if order.intent.is_ask else order.filled
+                if market.kind == "spot":
+                    total -= order.fees().get(market.facts.base, Decimal(0))
+        return total
+
     # -- ending
 
     def stop(self) -> None:
@@ -253,9 +264,9 @@ class Orders:
             await self.venue.cancel_by_client_id(order.intent.venue_symbol, order.client_id)
         except Refused as error:
             if error.code != "ORDER_NOT_FOUND":
-                self._note(error.code, f"cancel of {order.client_id}: {error}")
+                self.note(error.code, f"cancel of {order.client_id}: {error}")
         except VenueError as error:
-            self._note(error.code, f"cancel of {order.client_id}: {error}")
+            self.note(error.code, f"cancel of {order.client_id}: {error}")
         else:
             self._apply(order, Deed(kind="cancel_acked"))
 
@@ -295,7 +306,7 @@ class Orders:
                     if fill.trade_id not in order.fills:
                         self._apply(order, fill)
         except VenueError as error:
-            self._note(error.code, f"look-up of {client_id}: {error}")
+            self.note(error.code, f"look-up of {client_id}: {error}")
         return order.proven
 
     def _absence_proves(self, order: Order, absent: Absent) -> bool:
@@ -320,7 +331,7 @@ class Orders:
             self._journal.settle(order, self.clock.now_ms())
         except LocalRuleError as error:
             # Not written down, it is merely proven once more by the next `runner recover`.
-            self._note(error.code, error.hint)
+            self.note(error.code, error.hint)
 
     async def settle_all(self, orders: Iterable[Order] | None = None, within_secs: float = SETTLE_SECS) -> list[Order]:
         """Cancel and settle these orders (all of this account that are not settled); returns those still unknown."""
@@ -343,7 +354,7 @@ class Orders:
             try:
                 listed = await self.venue.get_open_orders(market.venue_symbol)
             except VenueError as error:
-                self._note(error.code, f"open orders of {market.venue_symbol}: {error}")
+                self.note(error.code, f"open orders of {market.venue_symbol}: {error}")
             else:
                 if not any(seen.client_id in mine for seen in listed):
                     return True
@@ -386,7 +397,7 @@ class Orders:
             case SessionSeen():
                 self._hear_session(event)
             case Unreadable():
-                self._note("UNREADABLE", event.why, "ws")
+                self.note("UNREADABLE", event.why, "ws")
             case _:
                 pass
 
@@ -422,20 +433,20 @@ class Orders:
         if seen.state == "lost":
             if not self.breaks or self.breaks[-1].synced_ms is not None:
                 self.breaks.append(Break(now_ms, seen.why))
-            self._note("WS_TIMEOUT", f"stream {seen.line} lost: {seen.why}", "ws")
+            self.note("WS_TIMEOUT", f"stream {seen.line} lost: {seen.why}", "ws")
             self._ring_all()
         elif seen.state == "synced":
             if self.breaks and self.breaks[-1].synced_ms is None:
                 self.breaks[-1].synced_ms = now_ms
         elif seen.state == "refused":
-            self._note("AUTH", seen.why, "ws")
+            self.note("AUTH", seen.why, "ws")
 
     def _apply(self, order: Order, given: Input) -> None:
         named = bool(order.venue_id)
         entry = order.apply(given, self.clock.now_ms())
         self.timelines.add(order, entry)
         if entry.alarm:
-            self._note(entry.alarm, f"order {order.client_id}: {entry.cause}, filled {order.filled_i}")
+            self.note(entry.alarm, f"order {order.client_id}: {entry.cause}, filled {order.filled_i}")
         if order.venue_id and not named:
             self._name(order)
         if order.settled and entry.alarm:
@@ -451,14 +462,15 @@ class Orders:
             self._journal.name(order)
         except LocalRuleError as error:
             # The id only helps a later search; the order itself is safe.
-            self._note(error.code, error.hint)
+            self.note(error.code, error.hint)
         mine = [event for event in self._orphans if event.venue_id == order.venue_id]
         for event in mine:
             self._orphans.remove(event)
             self.strangers -= 1
             self._apply(order, event)
 
-    def _note(self, code: str, text: str, source: str = "local") -> None:
+    def note(self, code: str, text: str, source: str = "local") -> None:
+        """Keep what went wrong and was survived, for the report."""
         self.errors.append((self.clock.now_ms(), code, text, source))
 
     # -- waiting
