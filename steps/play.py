@@ -32,7 +32,7 @@ class Play(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A verb: how its settings become arguments, and what it does. Its schema is ``schemas/steps/<verb>.schema.json``."""
+    """A verb: its arguments and what it does. Its settings' schema is ``schemas/steps/<verb>.schema.json``."""
 
     args: Callable[..., Any]
     run: Callable[[Any, Any], Awaitable[Done]]

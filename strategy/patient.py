@@ -16,7 +16,7 @@ from strategy.trading import ActFailed
 
 
 class PatientRounds(Strategy):
-    """``rounds`` round trips with the scenario's side and size; what the closing tracking limit leaves is closed at market."""
+    """``rounds`` round trips with the scenario's side and size; what the closing leaves goes at market."""
 
     name = "patient"
     params: ClassVar[Mapping[str, Any]] = {

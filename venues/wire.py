@@ -2,18 +2,23 @@
 The seam between a connector and the outside: HTTP requests and stream connections.
 
 :class:`SocketWire` is the real one (httpx, websockets). ``venues.simulation.memory`` has one that reaches a simulator
-in the same process without sockets, for virtual time.
+in the same process without sockets, for virtual time. :class:`Talks` holds a dialect's talks over either.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Final, Protocol
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol, TypeVar, cast
 
 import anyio
 
-from venues.dialect import HttpCall, HttpReply
+from core.chance import Chance
+from core.clock import Clock
+from core.retry import backoff
+from venues.dialect import Dialect, HttpCall, HttpReply, Talk
+from venues.errors import LocalRuleError, OutcomeUnknown, Refused, VenueError, WireError
 
 if TYPE_CHECKING:
     import ssl
@@ -21,10 +26,20 @@ if TYPE_CHECKING:
     import httpx
     from websockets.asyncio.client import ClientConnection
 
+T = TypeVar("T")
+
 MAX_REPLY_BYTES: Final = 16 * 1024 * 1024
 """Largest answer or stream message read; the largest known one (a venue's list of all markets) has a few MB."""
 # Idle connections are kept this long. A server that closes earlier is noticed before the next request leaves.
 KEEP_ALIVE_SECS: Final = 30.0
+READ_TRIES: Final = 4
+READ_SECS: Final = 15.0
+"""Longest time for one reading, all its requests and tries together."""
+PROBES: Final = 3
+OFFSET_FRESH_SECS: Final = 600.0
+SKEW_PAUSE_SECS: Final = 5.0
+RAW_KEPT: Final = 300
+"""Characters of a venue's answer that an error keeps."""
 _HEADERS: Final = (("user-agent", "roundtrip"), ("accept", "*/*"), ("accept-encoding", "gzip, deflate"))
 
 
@@ -251,3 +266,210 @@ def _hush() -> None:
     for name in ("httpx", "httpcore", "websockets"):
         logger = logging.getLogger(name)
         logger.setLevel(max(logger.level, logging.WARNING))
+
+
+class Log(Protocol):
+    """The part of a structlog logger that the shell uses."""
+
+    def debug(self, event: str, /, **words: Any) -> Any: ...
+    def info(self, event: str, /, **words: Any) -> Any: ...
+    def warning(self, event: str, /, **words: Any) -> Any: ...
+    def error(self, event: str, /, **words: Any) -> Any: ...
+
+
+class Talks:
+    """
+    The talks of one account with its venue over HTTP, every request signed with the venue's time just before it
+    leaves. ``offset_ms`` is the venue's clock minus ours; ``closed`` refuses everything.
+    """
+
+    def __init__(
+        self,
+        dialect: Dialect,
+        endpoints: Mapping[str, str],
+        wire: Wire,
+        clock: Clock,
+        chance: Chance,
+        *,
+        request_timeout_secs: float,
+        log: Log,
+    ) -> None:
+        self.offset_ms = 0
+        self.closed = False
+        self.request_timeout_secs = request_timeout_secs
+        self._dialect = dialect
+        self._endpoints = endpoints
+        self._wire = wire
+        self._clock = clock
+        self._chance = chance
+        self._log = log
+        self._skewed = anyio.Event()
+
+    def now_ms(self) -> int:
+        """The venue's time, Unix milliseconds."""
+        return self._clock.now_ms() + self.offset_ms
+
+    def notice(self, error: VenueError) -> None:
+        """Have the clock measured again if this is about the clock."""
+        if error.code == "CLOCK_SKEW":
+            self._skewed.set()
+
+    async def send(self, call: HttpCall) -> HttpReply:
+        """One request, sent once. Raises NotSent or Broken."""
+        base = self._endpoints.get(call.host)
+        if self.closed or base is None:
+            raise NotSent("the connector is stopped" if self.closed else f"no address is given for {call.host!r}")
+        signed = self._dialect.sign(call, self.now_ms())
+        return await self._wire.request(base, signed, self.request_timeout_secs)
+
+    async def once(self, talk: Talk[T]) -> T:
+        """
+        Hold a talk, each of its requests sent once.
+
+        Raises:
+            LocalRuleError: UNREACHABLE - nothing was sent.
+            Refused: as the dialect reads it.
+            OutcomeUnknown: something was sent, and no readable answer came.
+        """
+        left = False
+
+        async def ask(call: HttpCall) -> HttpReply:
+            nonlocal left
+            try:
+                reply = await self.send(call)
+            except NotSent as error:
+                if left:
+                    raise Broken(str(error)) from None
+                raise
+            left = True
+            return reply
+
+        try:
+            return await _hold(talk, ask)
+        except NotSent as error:
+            raise LocalRuleError("UNREACHABLE", str(error)) from None
+        except Broken as error:
+            raise OutcomeUnknown("IN_DOUBT", str(error)) from None
+        except WireError as error:
+            raise OutcomeUnknown("UNREADABLE", error.hint, raw=error.raw) from error
+        except VenueError as error:
+            self.notice(error)
+            raise
+
+    async def read(self, begin: Callable[[], Talk[T]]) -> T:
+        """
+        Hold a talk that only reads: its requests are tried again after a broken connection, a 5xx or a 429,
+        whatever their method (Hyperliquid reads with POST), and the whole of it after the clock was off.
+
+        Raises:
+            LocalRuleError: UNREACHABLE - no connection could be made.
+            Refused: as the dialect reads it.
+            OutcomeUnknown: no whole and readable answer in time; it proves nothing.
+        """
+        left = False
+
+        async def ask(call: HttpCall) -> HttpReply:
+            nonlocal left
+            waits = backoff(self._chance)
+            tries = 0
+            while True:
+                tries, wait = tries + 1, next(waits)
+                try:
+                    reply = await self.send(call)
+                except NotSent as error:
+                    failure: Exception = Broken(str(error)) if left else error
+                except Broken as error:
+                    left, failure = True, error
+                else:
+                    left = True
+                    if reply.status < 500 and reply.status != 429:
+                        return reply
+                    failure = _no_answer(call, reply)
+                    wait = max(wait, _retry_after(reply))
+                if tries == READ_TRIES or wait >= READ_SECS:
+                    raise failure
+                await self._clock.sleep(wait)
+
+        try:
+            with anyio.fail_after(READ_SECS):
+                try:
+                    return await _hold(begin(), ask)
+                except Refused as error:
+                    if error.code != "CLOCK_SKEW":
+                        raise
+                    await self.measure()
+                    return await _hold(begin(), ask)
+        except NotSent as error:
+            raise LocalRuleError("UNREACHABLE", str(error)) from None
+        except Broken as error:
+            raise OutcomeUnknown("VENUE_UNAVAILABLE", f"the reading failed: {error}") from None
+        except TimeoutError:
+            raise OutcomeUnknown("VENUE_UNAVAILABLE", f"the reading took more than {READ_SECS:g} s") from None
+        except WireError as error:
+            raise OutcomeUnknown("UNREADABLE", error.hint, raw=error.raw) from error
+
+    async def measure(self) -> None:
+        """
+        Measure the venue's clock. Of a few probes the one with the shortest round trip counts, read in its middle.
+
+        Raises:
+            VenueError: no probe was answered.
+        """
+        shortest: tuple[float, int] | None = None
+        failure: VenueError | None = None
+        for _ in range(PROBES):
+            began, sent_ms = self._clock.monotonic(), self._clock.now_ms()
+            try:
+                venue_ms = await self.once(self._dialect.server_time())
+            except VenueError as error:
+                failure = error
+                continue
+            trip, middle_ms = self._clock.monotonic() - began, (sent_ms + self._clock.now_ms()) // 2
+            if shortest is None or trip < shortest[0]:
+                shortest = (trip, venue_ms - middle_ms)
+        if shortest is None:
+            assert failure is not None
+            raise failure
+        self.offset_ms = shortest[1]
+
+    async def keep_time(self) -> NoReturn:
+        """Measure again every ten minutes, and soon after the venue refused something for its time."""
+        while True:
+            with anyio.move_on_after(OFFSET_FRESH_SECS):
+                await self._skewed.wait()
+            try:
+                await self.measure()
+                self._log.info("clock_measured", offset_ms=self.offset_ms)
+            except VenueError as error:
+                self._log.warning("clock_not_measured", code=error.code, why=error.hint)
+            self._skewed = anyio.Event()
+            # A venue that refuses every request for its time must not be asked for it all the time.
+            await self._clock.sleep(SKEW_PAUSE_SECS)
+
+
+async def _hold(talk: Talk[T], ask: Callable[[HttpCall], Awaitable[HttpReply]]) -> T:
+    try:
+        call = next(talk)
+        while True:
+            call = talk.send(await ask(call))
+    except StopIteration as end:
+        return cast("T", end.value)
+    except (VenueError, NotSent, Broken):
+        raise
+    except Exception as error:
+        raise WireError("UNREADABLE", f"the answer could not be read ({type(error).__name__})") from error
+    finally:
+        talk.close()
+
+
+def _no_answer(call: HttpCall, reply: HttpReply) -> OutcomeUnknown:
+    code = "RATE_LIMITED" if reply.status == 429 else "VENUE_UNAVAILABLE"
+    # Without the query: it may carry a signature.
+    hint = f"{call.method} {call.path.partition('?')[0]} was answered with HTTP {reply.status}"
+    return OutcomeUnknown(code, hint, raw=reply.body[:RAW_KEPT].decode("utf-8", "replace"))
+
+
+def _retry_after(reply: HttpReply) -> float:
+    """Seconds; 0 where the header is absent or a date."""
+    text = reply.headers.get("retry-after", "")
+    return float(text) if text.isascii() and text.isdigit() and len(text) < 9 else 0.0

@@ -1,0 +1,1 @@
+"""One JSON Schema per verb; read through :func:`schemas.load_schema`."""

@@ -1,0 +1,443 @@
+"""
+Settings: ``config.yaml``, the environment and the flags become one frozen :class:`Settings`.
+
+A flag of the same name overrides the file; secrets come from the environment only, the file names the variables.
+All mistakes are found in one pass and told together (:class:`SettingsError`). config.example.yaml explains every key.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
+
+from app.setting_rules import BEAT, CAPS, ENDPOINT, ENV, FLAT, Rule
+from core.secrets import Secret, remember
+from execution.caps import Caps
+from runner.heartbeat import Auth, Endpoint, HeartbeatSettings, checked_url
+from venues import VENUES, open_room
+
+if TYPE_CHECKING:
+    from ruamel.yaml.nodes import Node
+
+MAX_BYTES: Final = 1_000_000
+_SECRET_KEY: Final = re.compile(r"(key|secret|token|passphrase|password|seed_hex|mnemonic)s?$", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything a run is told from outside. It holds no account key: :func:`read_account` reads those."""
+
+    venue: str = "backpack"
+    symbol: str = "SOL"
+    market: str = "perp"
+    mode: str = "tracking_limit"
+    qty: Decimal | None = None
+    """Base units; None is the smallest size the venue allows (``min``)."""
+    side: str = "buy"
+    on: str = "sim"
+    seed: int | None = None
+    """None: the scenario's own, or one drawn for the run."""
+    speed: float = 1.0
+    interval_secs: float = 10.0
+    timeout_secs: float = 120.0
+    max_attempts: int = 12
+    price_offset_ticks: int = 0
+    state_dir: Path = Path("state")
+    runs_dir: Path = Path("runs")
+    logs_dir: Path = Path("logs")
+    log_level: str = "INFO"
+    log_json: bool = False
+    caps: Caps = field(default_factory=Caps)
+    heartbeat: HeartbeatSettings = field(default_factory=HeartbeatSettings)
+    accounts: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: MappingProxyType({}))
+    """Venue → credential → name of the environment variable, where it differs from the venue's usual name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """The credentials of one venue, as the environment has them."""
+
+    venue: str
+    secrets: Mapping[str, Secret]
+    """Credential → value, for those that are set."""
+    missing: tuple[str, ...]
+    """Environment variables that are not set or empty."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettingsMistake:
+    """One fault. ``file`` is the config's path or the flag; line and column count from 1, None for a flag."""
+
+    code: str
+    file: str
+    line: int | None
+    column: int | None
+    message: str
+    found: str | None = None
+    expected: str | None = None
+    suggestion: str | None = None
+    length: int = 1
+
+    def __str__(self) -> str:
+        place = self.file if self.line is None else f"{self.file}:{self.line}:{self.column}"
+        text = f"{place}: {self.message}"
+        if self.found is not None:
+            text += f" Found: {self.found}."
+        if self.expected is not None:
+            text += f" Expected: {self.expected}."
+        if self.suggestion is not None:
+            text += f" Did you mean {self.suggestion}?"
+        return f"{text} [{self.code}]"
+
+
+class SettingsError(Exception):
+    """The settings cannot be used; nothing was started. ``mistakes`` has every fault, in order of place."""
+
+    def __init__(self, mistakes: Iterable[SettingsMistake]) -> None:
+        self.mistakes = tuple(mistakes)
+        super().__init__(*self.mistakes)
+
+    def __str__(self) -> str:
+        count = len(self.mistakes)
+        closing = f"{count} mistake{'' if count == 1 else 's'} in the settings; nothing was started."
+        return "\n".join([*(str(mistake) for mistake in self.mistakes), closing])
+
+
+SETTINGS_CODES: Final[Mapping[str, tuple[str, str, str]]] = {
+    "YAML_SYNTAX": ("The file is not valid YAML.", "Mend the place shown; indent with spaces.", "venue: backpack"),
+    "FILE_MISSING": ("There is no such file.", "Copy config.example.yaml to config.yaml.", "--config config.yaml"),
+    "FILE_ENCODING": ("The file is not readable UTF-8 text.", "Save it again as UTF-8.", "symbol: SOL"),
+    "DUPLICATE_KEY": ("The same key stands twice.", "Delete one of the two.", "seed: 7"),
+    "UNKNOWN_KEY": ("There is no such setting.", "Look it up in config.example.yaml.", "interval_secs: 10"),
+    "UNKNOWN_VENUE": ("There is no such exchange here.", "Use one of the names shown.", "venue: backpack"),
+    "WRONG_TYPE": ("The value is of another kind.", "Write it as the message expects.", "max_attempts: 12"),
+    "OUT_OF_RANGE": ("The value is not one that makes sense here.", "Choose one in the range.", "speed: 10"),
+    "MISSING_KEY": ("A setting that this choice needs is not there.", "Add it.", "token_env: HEARTBEAT_TOKEN"),
+    "MISSING_SECRET": ("An environment variable is not set.", "Set it before you start.", "export NAME=…"),
+    "SECRET_IN_FILE": (
+        "A secret does not belong into a file that is copied and shared.",
+        "Put the secret into an environment variable and write the NAME of that variable here.",
+        "api_secret_env: BACKPACK_API_SECRET",
+    ),
+    "LIVE_NEEDS_CAPS": (
+        "A live run spends real money, so it needs limits.",
+        "Set both order_notional_usd and total_notional_usd under caps.",
+        "caps: {order_notional_usd: 25, total_notional_usd: 100}",
+    ),
+}
+"""Code → what it means, the next move, an example."""
+
+
+# -- reading
+
+
+class _Reader:
+    """Walks the nodes of one file and collects values and mistakes."""
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self.mistakes: list[SettingsMistake] = []
+
+    def fault(self, code: str, message: str, node: Node | None = None, **more: Any) -> None:
+        mark = node.start_mark if node is not None else None
+        line, column = (None, None) if mark is None else (mark.line + 1, mark.column + 1)
+        place: dict[str, Any] = {"file": self.file, "line": line, "column": column} | more
+        self.mistakes.append(SettingsMistake(code=code, message=message, **place))
+
+    def table(self, node: Node | None, known: Iterable[str] | None, where: str) -> dict[str, tuple[Node, Node]]:
+        """Key → (key, value) of a mapping; ``known`` None lets every key through."""
+        if node is None or _tag(node) == "null":
+            return {}
+        name = f"`{where}`" if where else "The file"
+        if _tag(node) != "map":
+            self.fault("WRONG_TYPE", f"{name} must be a list of `key: value` lines.", node)
+            return {}
+        found: dict[str, tuple[Node, Node]] = {}
+        for key, value in node.value:
+            word = key.value if isinstance(key.value, str) else ""
+            dotted = f"{where}.{word}" if where else word
+            if word in found:
+                self.fault("DUPLICATE_KEY", f"`{dotted}` stands here twice.", key, length=len(word))
+            elif known is None or word in known:
+                found[word] = (key, value)
+            else:
+                self.unknown(key, word, dotted, tuple(known))
+        return found
+
+    def unknown(self, key: Node, word: str, dotted: str, known: tuple[str, ...]) -> None:
+        if _SECRET_KEY.search(word):
+            name = f"{word.lower()}_env"
+            self.fault(
+                "SECRET_IN_FILE",
+                f"`{dotted}` looks like a secret, and a secret does not belong into this file (it is not shown here). "
+                f"Put it into an environment variable and write that variable's name, like `{name}`.",
+                key,
+                suggestion=f"`{name}`" if name in known or not known else None,
+                length=len(word),
+            )
+            return
+        near = _nearest(word, known)
+        message = f"There is no setting `{dotted[:80]}`."
+        self.fault("UNKNOWN_KEY", message, key, suggestion=near and f"`{near}`", length=max(1, len(word)))
+
+    def value(self, rule: Rule, node: Node, dotted: str) -> Any:
+        """The value of a node, or None after recording why there is none."""
+        tag = _tag(node)
+        if tag == "null" and rule.optional:
+            return None
+        if tag not in rule.tags or not isinstance(node.value, str):
+            found = {"null": "nothing", "map": "a group of keys", "seq": "a list"}.get(tag) or _shown(node.value, rule)
+            if tag == "str" and rule.shown:
+                found = f"the text {found}"
+            code = rule.code if not rule.shown and tag not in ("null", "map", "seq") else "WRONG_TYPE"
+            self.fault(code, f"`{dotted}` has the wrong kind of value.", node, found=found, expected=rule.expected)
+            return None
+        return self.text(rule, node.value, dotted, node)
+
+    def text(self, rule: Rule, text: str, dotted: str, node: Node | None = None) -> Any:
+        try:
+            return rule.read(text)
+        except ValueError as error:
+            near = _nearest(text, rule.options)
+            message = f"`{dotted}` does not fit."
+            if rule.read is checked_url:
+                message = f"`{dotted}` does not fit: {error}."
+            elif rule.code == "SECRET_IN_FILE":
+                message = f"`{dotted}` holds something that is no variable name (it is not shown here)."
+            self.fault(
+                rule.code,
+                message,
+                node,
+                found=_shown(text, rule),
+                expected=rule.expected,
+                suggestion=near,
+                length=max(1, len(text)),
+            )
+            return None
+
+    def section(self, node: Node | None, rules: Mapping[str, Rule], where: str) -> dict[str, Any]:
+        """The values given in a section without deeper ones; what is wrong or left out is not in it."""
+        given: dict[str, Any] = {}
+        for name, (_, value) in self.table(node, rules, where).items():
+            read = self.value(rules[name], value, f"{where}.{name}")
+            if read is not None:
+                given[name] = read
+        return given
+
+
+def _tag(node: Node) -> str:
+    return str(node.tag).rpartition(":")[2]
+
+
+def _shown(text: Any, rule: Rule) -> str | None:
+    if not rule.shown or not isinstance(text, str):
+        return None
+    return repr(text if len(text) <= 40 else text[:40] + "…")
+
+
+def _nearest(word: str, options: Iterable[str]) -> str | None:
+    near = difflib.get_close_matches(word[:80].lower(), list(options), n=1, cutoff=0.6)
+    return near[0] if near else None
+
+
+def load_settings(path: Path | None, overrides: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
+    """
+    Read the settings.
+
+    Args:
+        path: The config file; None for none, then the defaults hold.
+        overrides: Flags by setting name (keys of ``FLAT``); None means the flag was not given. Texts are fine.
+        environ: Where the heartbeat's tokens and secrets come from; each is masked in all logs from then on.
+
+    Raises:
+        SettingsError: with every mistake at once.
+    """
+    reader = _Reader(str(path) if path is not None else "settings")
+    root = _compose(path, reader) if path is not None else None
+    sections = ("caps", "heartbeat", "accounts")
+    table = reader.table(root, (*FLAT, *sections), "")
+    values: dict[str, Any] = {}
+    for name, (_, node) in table.items():
+        if name in FLAT:
+            read = reader.value(FLAT[name], node, name)
+            if read is not None:
+                values[name] = read
+    nodes = {name: table[name][1] if name in table else None for name in sections}
+    values["caps"] = Caps(**reader.section(nodes["caps"], CAPS, "caps"))
+    heartbeat = _heartbeat(nodes["heartbeat"], reader, environ)
+    values["accounts"] = _accounts(nodes["accounts"], reader)
+    reader.mistakes.sort(key=lambda mistake: (mistake.line or 0, mistake.column or 0))
+    _override(values, overrides, reader)
+    heartbeat.setdefault("fallback_file", values.get("logs_dir", Settings().logs_dir) / "heartbeat.jsonl")
+    settings = Settings(**values, heartbeat=HeartbeatSettings(**heartbeat))
+    if not reader.mistakes:
+        _together(settings, reader, table)
+    if reader.mistakes:
+        raise SettingsError(reader.mistakes)
+    return settings
+
+
+def read_account(settings: Settings, venue: str, environ: Mapping[str, str]) -> Account:
+    """
+    The credentials of ``venue`` from the environment, under the venue's usual names or those of the config.
+
+    Every value found is masked in all logs from then on.
+    """
+    names = {**open_room(venue).CREDENTIALS, **settings.accounts.get(venue, {})}
+    found = {credential: environ.get(name, "").strip() for credential, name in names.items()}
+    return Account(
+        venue=venue,
+        secrets=MappingProxyType({credential: remember(text) for credential, text in found.items() if text}),
+        missing=tuple(names[credential] for credential, text in found.items() if not text),
+    )
+
+
+def _compose(path: Path, reader: _Reader) -> Node | None:
+    """The node tree of the file: it keeps the exact text of numbers and the place of every word."""
+    try:
+        with path.open("rb") as file:
+            raw = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        reason = error.strerror or "it cannot be read"
+        reader.fault("FILE_MISSING", f"The config file cannot be opened: {reason}.")
+        return None
+    if len(raw) > MAX_BYTES:
+        reader.fault("OUT_OF_RANGE", "The config file is larger than 1 MB; this cannot be a config.")
+        return None
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        column = error.start - (raw.rfind(b"\n", 0, error.start) + 1) + 1
+        reader.fault("FILE_ENCODING", "The config file is not UTF-8 text.", line=line, column=column)
+        return None
+
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+    try:
+        node: Node | None = YAML(typ="safe", pure=True).compose(text)
+        return node
+    except MarkedYAMLError as error:
+        mark = error.problem_mark
+        # What stands in quotes may be a piece of a secret.
+        problem = re.sub(r"'[^']{3,}'", "something", str(error.problem or "it cannot be read"))
+        place = {} if mark is None else {"line": mark.line + 1, "column": mark.column + 1}
+        reader.fault("YAML_SYNTAX", f"This is not valid YAML: {problem}.", **place)
+    except YAMLError:
+        reader.fault("YAML_SYNTAX", "The config file holds characters that YAML does not allow.")
+    except RecursionError:
+        reader.fault("YAML_SYNTAX", "The config file is nested too deeply.")
+    return None
+
+
+def _heartbeat(node: Node | None, reader: _Reader, environ: Mapping[str, str]) -> dict[str, Any]:
+    given: dict[str, Any] = {}
+    for name, (_, value) in reader.table(node, (*BEAT, "endpoints"), "heartbeat").items():
+        if name == "endpoints":
+            given[name] = _endpoints(value, reader, environ)
+        elif (read := reader.value(BEAT[name], value, f"heartbeat.{name}")) is not None:
+            given[name] = read
+    settings = HeartbeatSettings(**given)
+    if settings.timeout_secs >= settings.interval_secs:
+        reader.fault("OUT_OF_RANGE", "`heartbeat.timeout_secs` must be shorter than `heartbeat.interval_secs`.", node)
+    return given
+
+
+def _endpoints(node: Node, reader: _Reader, environ: Mapping[str, str]) -> tuple[Endpoint, ...]:
+    if _tag(node) == "null":
+        return ()
+    if _tag(node) != "seq":
+        reader.fault("WRONG_TYPE", "`heartbeat.endpoints` must be a list; begin each entry with `- url:`.", node)
+        return ()
+    endpoints = []
+    for index, item in enumerate(node.value):
+        where, before = f"heartbeat.endpoints[{index}]", len(reader.mistakes)
+        given = reader.section(item, ENDPOINT, where)
+        auth = given["auth"] = Auth(given.get("auth", Auth.NONE))
+        if len(reader.mistakes) > before:
+            continue
+        if "url" not in given:
+            reader.fault("MISSING_KEY", f"`{where}` has no `url`.", item)
+            continue
+        wanted = {Auth.BEARER: "token_env", Auth.HMAC: "secret_env"}.get(auth)
+        for name in ("token_env", "secret_env"):
+            if name in given and name != wanted:
+                reader.fault("OUT_OF_RANGE", f"`{where}.{name}` does not go with `auth: {auth}`.", item)
+        if wanted is not None and wanted not in given:
+            reader.fault("MISSING_KEY", f"`{where}` has `auth: {auth}` and no `{wanted}`.", item)
+        elif wanted is not None:
+            given["key"] = _from_environment(given[wanted], where, item, reader, environ)
+        endpoints.append(Endpoint(**given))
+    return tuple(endpoints)
+
+
+def _from_environment(name: str, where: str, node: Node, reader: _Reader, environ: Mapping[str, str]) -> Secret | None:
+    text = environ.get(name, "").strip()
+    if not text:
+        reader.fault("MISSING_SECRET", f"`{where}` needs the environment variable {name}, and it is not set.", node)
+        return None
+    secret = remember(text)
+    if not text.isascii() or not text.isprintable():
+        message = f"The environment variable {name} holds characters that no HTTP header can carry."
+        reader.fault("OUT_OF_RANGE", message, node)
+    return secret
+
+
+def _accounts(node: Node | None, reader: _Reader) -> Mapping[str, Mapping[str, str]]:
+    accounts: dict[str, Mapping[str, str]] = {}
+    if node is None or _tag(node) == "null":
+        return MappingProxyType(accounts)
+    for venue, (key, value) in reader.table(node, None, "accounts").items():
+        if venue not in VENUES:
+            reader.fault(
+                "UNKNOWN_VENUE",
+                f"`accounts` names an exchange that is not here: {venue[:40]!r}.",
+                key,
+                expected="one of " + ", ".join(VENUES),
+                suggestion=_nearest(venue, VENUES),
+                length=max(1, len(venue)),
+            )
+            continue
+        rules = {f"{credential}_env": ENV for credential in open_room(venue).CREDENTIALS}
+        given = reader.section(value, rules, f"accounts.{venue}")
+        accounts[venue] = MappingProxyType({name.removesuffix("_env"): env for name, env in given.items()})
+    return MappingProxyType(accounts)
+
+
+def _override(values: dict[str, Any], overrides: Mapping[str, Any], reader: _Reader) -> None:
+    for name, value in overrides.items():
+        if value is None:
+            continue
+        flag = "--" + name.replace("_", "-")
+        if name not in FLAT:
+            near = _nearest(name, FLAT)
+            hint = near and "--" + near.replace("_", "-")
+            reader.fault("UNKNOWN_KEY", f"There is no setting `{name[:80]}`.", suggestion=hint, file=flag)
+            continue
+        before = len(reader.mistakes)
+        read = reader.text(FLAT[name], str(value).strip(), name)
+        if len(reader.mistakes) > before:
+            reader.mistakes[-1] = replace(reader.mistakes[-1], file=flag)
+        else:
+            values[name] = read
+
+
+def _together(settings: Settings, reader: _Reader, table: Mapping[str, tuple[Node, Node]]) -> None:
+    """What no single value shows."""
+    on = table["on"][0] if "on" in table else None
+    if settings.on == "live":
+        missing = [
+            name for name in ("order_notional_usd", "total_notional_usd") if getattr(settings.caps, name) is None
+        ]
+        if missing:
+            words = " and ".join(f"`caps.{name}`" for name in missing)
+            reader.fault("LIVE_NEEDS_CAPS", f"A live run needs {words} in the config.", on)
+    if settings.on != "sim" and settings.speed != 1:
+        reader.fault("OUT_OF_RANGE", "`speed` is for simulated runs; a real exchange keeps its own time.", on)

@@ -1,0 +1,318 @@
+"""
+Scenario files → checked, frozen scenarios, or every mistake in all of them.
+
+Nothing here raises for what people wrote: mistakes are answers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+from runner.document import MAX_BYTES, Document, Item, parse
+from runner.inputs import SET_FLAG, Inputs, SetFlags
+from runner.mistakes import Mistake
+from runner.rules import check_shape, verb_schema
+from runner.scenario import Accept, Scenario, SizeSpec, StepCall
+from runner.values import either, nearest, read_value, show
+from schemas import load_schema
+
+VENUE_FLAG: Final = "--venue"
+_PAIRS: Final = {"random_wait": ("min_secs", "max_secs"), "assert_position": ("at_least", "at_most")}
+"""Settings of which the first may not be larger than the second."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadResult:
+    """What a check found. A file with a mistake gives no scenario."""
+
+    scenarios: tuple[Scenario, ...]
+    mistakes: tuple[Mistake, ...]
+    """In order of the files, then of their places; flags last."""
+    sources: Mapping[str, str]
+    """Text of every file and flag by the name mistakes call it, secrets covered."""
+    files: int
+
+
+def load_scenarios(
+    paths: Sequence[str | Path],
+    *,
+    sets: Mapping[str, str] | Sequence[str] = (),
+    venues: Sequence[str] = (),
+    known_venues: Sequence[str],
+) -> LoadResult:
+    """
+    Check and resolve scenario files, all of them in one pass.
+
+    Args:
+        sets: Values for inputs, by name or as the texts behind ``--set``.
+        venues: From the command line; when given, they take the place of every scenario's own.
+        known_venues: Every exchange there is.
+    """
+    flags = SetFlags(sets)
+    mistakes: list[Mistake] = []
+    sources: dict[str, str] = {}
+    scenarios: list[Scenario] = []
+    unread = False
+    names = list(dict.fromkeys(str(path) for path in paths))
+    override = _Override(venues, known_venues)
+    for name in names:
+        found = _file(name)
+        if isinstance(found, Mistake):
+            mistakes.append(found)
+            unread = True
+            continue
+        document = parse(name, found)
+        if document.root is None:
+            unread = True
+        else:
+            digest = hashlib.sha256(found).hexdigest()
+            scenario = _Reading(document, flags, known_venues).scenario(digest, override.venues)
+            if scenario is not None:
+                scenarios.append(scenario)
+        sources[name] = document.masked()
+        mistakes.extend(sorted(document.mistakes, key=lambda mistake: (mistake.line, mistake.column)))
+    # A file that cannot be read may be the one that has the input.
+    if not unread:
+        flags.blame_undeclared()
+    sources |= {SET_FLAG: flags.source, VENUE_FLAG: override.source}
+    mistakes += [*sorted(flags.mistakes, key=lambda mistake: mistake.line), *override.mistakes]
+    return LoadResult(tuple(scenarios), tuple(mistakes), sources, len(names))
+
+
+class _Override:
+    """The venues of the command line. The n-th flag is line n of the file ``--venue``."""
+
+    def __init__(self, venues: Sequence[str], known: Sequence[str]) -> None:
+        self.source = "\n".join(venues)
+        self.mistakes: list[Mistake] = []
+        for line, venue in enumerate(venues, 1):
+            if venue in venues[: line - 1]:
+                message = f"{venue} is named twice."
+                self.mistakes.append(_flag("DUPLICATE_VENUE", line, venue, message, "each exchange once"))
+            elif venue not in known:
+                message = f"There is no exchange called {venue[:60]}."
+                near = nearest(venue, known)
+                self.mistakes.append(_flag("UNKNOWN_VENUE", line, venue, message, _known(known), near))
+        self.venues = tuple(venues)
+
+
+def _flag(code: str, line: int, venue: str, message: str, wanted: str, near: str | None = None) -> Mistake:
+    return Mistake(code, VENUE_FLAG, line, 1, message, venue[:60], wanted, near, len(venue))
+
+
+def _known(venues: Sequence[str]) -> str:
+    return either(venues) if venues else "none: no exchange is built in"
+
+
+def _file(name: str) -> bytes | Mistake:
+    """A file's bytes, or why there are none."""
+
+    def wrong(code: str, message: str, wanted: str, *, found: str | None = None, near: str | None = None) -> Mistake:
+        return Mistake(code, name, 1, 1, message, found, wanted, near)
+
+    try:
+        path = Path(name)
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            wanted = f"files, such as {path / '*.yaml'}"
+            return wrong("FILE_IS_FOLDER", "This is a folder, and files are wanted.", wanted)
+        if not stat.S_ISREG(mode):
+            return wrong("FILE_UNREADABLE", "This is no ordinary file.", "a text file")
+        with path.open("rb") as stream:
+            data = stream.read(MAX_BYTES + 1)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return wrong("FILE_MISSING", "There is no such file.", "a file that exists", near=_similar(name))
+    except OSError as error:
+        why = error.strerror or "it cannot be opened"
+        return wrong("FILE_UNREADABLE", "This file cannot be read.", "a file you may read", found=why)
+    if len(data) > MAX_BYTES:
+        return wrong("FILE_TOO_BIG", "This file is too large for a scenario.", "at most one megabyte")
+    return data
+
+
+def _similar(name: str) -> str | None:
+    try:
+        path = Path(name)
+        near = nearest(path.name, os.listdir(path.parent))
+    except (OSError, ValueError):
+        return None
+    return str(path.parent / near) if near else None
+
+
+class _Reading:
+    """One document on its way to a scenario."""
+
+    def __init__(self, document: Document, flags: SetFlags, known_venues: Sequence[str]) -> None:
+        check_shape(document)
+        self._document = document
+        self._known_venues = known_venues
+        assert document.root is not None
+        self._root: Item = document.root
+        self._facts: Mapping[str, Any] = load_schema("scenario")["properties"]
+        self._inputs = Inputs(document, flags)
+        # Filled in below; the defaults keep the check going past a broken line.
+        self._size = SizeSpec("min")
+        self._side = "buy"
+
+    def scenario(self, digest: str, override: Sequence[str]) -> Scenario | None:
+        """The scenario, or None when anything in the document is blamed."""
+        name = self._top("scenario")
+        title = self._top("title")
+        market, symbol, side, size, seed = (self._top(key) for key in ("market", "symbol", "side", "size", "seed"))
+        self._side, self._size = side or "buy", size or SizeSpec("min")
+        venues = self._venues()
+        steps, closing = self._steps("steps"), self._steps("finally")
+        accept = self._accept()
+        if self._document.mistakes or self._inputs.broken:
+            return None
+        return Scenario(
+            name=name,
+            title=title or name,
+            venues=tuple(override) or venues or "all",
+            market=market,
+            symbol=symbol,
+            side=side,
+            size=size,
+            seed=seed,
+            steps=steps,
+            finally_=closing or self._standard_end(),
+            accept=accept,
+            inputs=self._inputs.values,
+            path=self._document.name,
+            sha256=digest,
+        )
+
+    def _top(self, key: str) -> Any:
+        facts = self._facts[key]
+        entry = self._root.entries.get(key)
+        if entry is not None:
+            if key == "title":
+                return entry.item.plain
+            return self._inputs.resolve(key, entry.item, facts)
+        return read_value(key, facts["default"], facts["default"], facts) if "default" in facts else None
+
+    def _venues(self) -> tuple[str, ...]:
+        """Empty for all."""
+        entry = self._root.entries.get("venues")
+        seen: list[str] = []
+        for item in entry.item.items if entry else ():
+            word = item.plain
+            if not isinstance(word, str):
+                continue
+            if word == "all":
+                message = "all stands alone, without brackets."
+                self._document.blame_item("WRONG_TYPE", item, message, expected="venues: all")
+            elif word in seen:
+                message = f"{word[:60]} is named twice."
+                self._document.blame_item("DUPLICATE_VENUE", item, message, expected="each exchange once")
+            elif word not in self._known_venues:
+                self._document.blame_item(
+                    "UNKNOWN_VENUE",
+                    item,
+                    f"There is no exchange called {word[:60]}.",
+                    expected=_known(self._known_venues),
+                    suggestion=nearest(word, self._known_venues),
+                )
+            seen.append(word)
+        return tuple(seen)
+
+    def _steps(self, key: str) -> tuple[StepCall, ...]:
+        entry = self._root.entries.get(key)
+        calls = (self._step(item) for item in entry.item.items) if entry else ()
+        return tuple(call for call in calls if call is not None)
+
+    def _standard_end(self) -> tuple[StepCall, ...]:
+        return tuple(
+            StepCall(verb, {}, 0, 0, str(verb_schema(verb)["words"])) for verb in self._facts["finally"]["default"]
+        )
+
+    def _step(self, item: Item) -> StepCall | None:
+        if isinstance(item.plain, str):
+            verb, start, settings = item.plain, item.start, None
+        elif len(item.entries) == 1:
+            verb, entry = next(iter(item.entries.items()))
+            start, settings = entry.start, entry.item
+        else:
+            return None
+        if verb not in load_schema("scenario")["$defs"]["step"]["properties"]:
+            return None
+        facts: Mapping[str, Mapping[str, Any]] = verb_schema(verb)["properties"]
+        given = self._settings(settings, facts) if settings else {}
+        if verb in _PAIRS and settings is not None:
+            self._ordered(*_PAIRS[verb], given, settings, facts)
+        values = {**_defaults(verb), **self._from_scenario(facts), **given}
+        line, column = self._document.place(start)
+        return StepCall(verb, values, line, column, _words(verb, values, given))
+
+    def _settings(self, item: Item, facts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for key, entry in item.entries.items():
+            if key in facts:
+                group = facts[key]["kind"] == "group"
+                found[key] = (
+                    self._inputs.free(entry.item) if group else self._inputs.resolve(key, entry.item, facts[key])
+                )
+        return {key: value for key, value in found.items() if value is not None}
+
+    def _from_scenario(self, facts: Iterable[str]) -> dict[str, Any]:
+        # Only opening verbs have a size, and their side is then the scenario's too.
+        return {"size": self._size, "side": self._side} if "size" in facts else {}
+
+    def _ordered(
+        self, low: str, high: str, given: Mapping[str, Any], item: Item, facts: Mapping[str, Mapping[str, Any]]
+    ) -> None:
+        if low in given and high in given and given[low] > given[high]:
+            part = item.entries[low].item
+            most = f"at most {show(given[high], facts[high])}, as {high} says"
+            self._document.blame_item("MIN_OVER_MAX", part, f"{low} is larger than {high}.", expected=most)
+
+    def _accept(self) -> Accept:
+        entry = self._root.entries.get("accept")
+        asked = entry.item.entries if entry else {}
+        facts = self._facts["accept"]["properties"]
+        values: dict[str, Any] = {}
+        for key, part in asked.items():
+            if key not in facts:
+                continue
+            if facts[key]["kind"] != "group":
+                values[key] = self._inputs.resolve(key, part.item, facts[key])
+                continue
+            for name, rule in facts[key]["properties"].items():
+                inner = part.item.entries.get(name)
+                default = rule["default"]
+                values[f"{key}_{name}"] = (
+                    self._inputs.resolve(name, inner.item, rule)
+                    if inner
+                    else read_value(name, default, str(default), rule)
+                )
+        return Accept(**values)
+
+
+@cache
+def _defaults(verb: str) -> dict[str, Any]:
+    facts = verb_schema(verb)["properties"]
+    return {
+        key: {} if rule["kind"] == "group" else read_value(key, rule["default"], str(rule["default"]), rule)
+        for key, rule in facts.items()
+        if "default" in rule
+    }
+
+
+def _words(verb: str, values: Mapping[str, Any], given: Mapping[str, Any]) -> str:
+    schema = verb_schema(verb)
+    facts = schema["properties"]
+    shown = {key: show(value, facts[key]) for key, value in values.items()}
+    listed = ", ".join(f"{key.replace('_', ' ')} {shown[key]}" for key in given)
+    # A blamed setting is absent; its step is never played, so its words may stay plain.
+    return (
+        str(schema["words"]).format(**shown, given=listed)
+        if all(k in shown for k in schema.get("required", ()))
+        else verb
+    )
