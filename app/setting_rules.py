@@ -73,7 +73,7 @@ def _choice(*options: str, fold: Callable[[str], str] = str) -> Rule:
             raise ValueError(text)
         return fold(text)
 
-    return Rule(read, "one of " + ", ".join(options), _STR, options=options)
+    return Rule(read, "one of " + ", ".join(options), _STR, code="UNKNOWN_CHOICE", options=options)
 
 
 def _word(pattern: str, expected: str) -> Rule:

@@ -8,6 +8,7 @@ All mistakes are found in one pass and told together (:class:`SettingsError`). c
 from __future__ import annotations
 
 import difflib
+import errno
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -20,12 +21,14 @@ from app.setting_rules import BEAT, CAPS, ENDPOINT, ENV, FLAT, Rule
 from core.secrets import Secret, remember
 from execution.caps import Caps
 from runner.heartbeat import Auth, Endpoint, HeartbeatSettings, checked_url
+from runner.mistakes import Explained, Mistake, render_text
 from venues import VENUES, open_room
 
 if TYPE_CHECKING:
     from ruamel.yaml.nodes import Node
 
 MAX_BYTES: Final = 1_000_000
+_KINDS: Final = {"null": "nothing", "map": "a group of keys", "seq": "a list"}
 _SECRET_KEY: Final = re.compile(r"(key|secret|token|passphrase|password|seed_hex|mnemonic)s?$", re.IGNORECASE)
 
 
@@ -70,68 +73,30 @@ class Account:
     """Environment variables that are not set or empty."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SettingsMistake:
-    """One fault. ``file`` is the config's path or the flag; line and column count from 1, None for a flag."""
-
-    code: str
-    file: str
-    line: int | None
-    column: int | None
-    message: str
-    found: str | None = None
-    expected: str | None = None
-    suggestion: str | None = None
-    length: int = 1
-
-    def __str__(self) -> str:
-        place = self.file if self.line is None else f"{self.file}:{self.line}:{self.column}"
-        text = f"{place}: {self.message}"
-        if self.found is not None:
-            text += f" Found: {self.found}."
-        if self.expected is not None:
-            text += f" Expected: {self.expected}."
-        if self.suggestion is not None:
-            text += f" Did you mean {self.suggestion}?"
-        return f"{text} [{self.code}]"
-
-
 class SettingsError(Exception):
-    """The settings cannot be used; nothing was started. ``mistakes`` has every fault, in order of place."""
+    """The settings cannot be used; nothing was started. ``mistakes`` has every fault: the file's, then the flags'."""
 
-    def __init__(self, mistakes: Iterable[SettingsMistake]) -> None:
+    def __init__(self, mistakes: Iterable[Mistake]) -> None:
         self.mistakes = tuple(mistakes)
         super().__init__(*self.mistakes)
 
     def __str__(self) -> str:
-        count = len(self.mistakes)
-        closing = f"{count} mistake{'' if count == 1 else 's'} in the settings; nothing was started."
-        return "\n".join([*(str(mistake) for mistake in self.mistakes), closing])
+        return render_text(self.mistakes, {}, files=1)
 
 
-SETTINGS_CODES: Final[Mapping[str, tuple[str, str, str]]] = {
-    "YAML_SYNTAX": ("The file is not valid YAML.", "Mend the place shown; indent with spaces.", "venue: backpack"),
-    "FILE_MISSING": ("There is no such file.", "Copy config.example.yaml to config.yaml.", "--config config.yaml"),
-    "FILE_ENCODING": ("The file is not readable UTF-8 text.", "Save it again as UTF-8.", "symbol: SOL"),
-    "DUPLICATE_KEY": ("The same key stands twice.", "Delete one of the two.", "seed: 7"),
-    "UNKNOWN_KEY": ("There is no such setting.", "Look it up in config.example.yaml.", "interval_secs: 10"),
-    "UNKNOWN_VENUE": ("There is no such exchange here.", "Use one of the names shown.", "venue: backpack"),
-    "WRONG_TYPE": ("The value is of another kind.", "Write it as the message expects.", "max_attempts: 12"),
-    "OUT_OF_RANGE": ("The value is not one that makes sense here.", "Choose one in the range.", "speed: 10"),
-    "MISSING_KEY": ("A setting that this choice needs is not there.", "Add it.", "token_env: HEARTBEAT_TOKEN"),
-    "MISSING_SECRET": ("An environment variable is not set.", "Set it before you start.", "export NAME=…"),
-    "SECRET_IN_FILE": (
-        "A secret does not belong into a file that is copied and shared.",
-        "Put the secret into an environment variable and write the NAME of that variable here.",
-        "api_secret_env: BACKPACK_API_SECRET",
-    ),
-    "LIVE_NEEDS_CAPS": (
+SETTINGS_CODES: Final[Mapping[str, Explained]] = {
+    "LIVE_NEEDS_CAPS": Explained(
         "A live run spends real money, so it needs limits.",
         "Set both order_notional_usd and total_notional_usd under caps.",
         "caps: {order_notional_usd: 25, total_notional_usd: 100}",
     ),
+    "MISSING_SECRET": Explained(
+        "The settings name an environment variable that is not set.",
+        "Set the variable before you start, or take the endpoint out.",
+        "export HEARTBEAT_TOKEN=…",
+    ),
 }
-"""Code → what it means, the next move, an example."""
+"""What ``runner explain`` says about the codes that scenarios do not have."""
 
 
 # -- reading
@@ -142,13 +107,13 @@ class _Reader:
 
     def __init__(self, file: str) -> None:
         self.file = file
-        self.mistakes: list[SettingsMistake] = []
+        self.mistakes: list[Mistake] = []
 
     def fault(self, code: str, message: str, node: Node | None = None, **more: Any) -> None:
         mark = node.start_mark if node is not None else None
-        line, column = (None, None) if mark is None else (mark.line + 1, mark.column + 1)
+        line, column = (1, 1) if mark is None else (mark.line + 1, mark.column + 1)
         place: dict[str, Any] = {"file": self.file, "line": line, "column": column} | more
-        self.mistakes.append(SettingsMistake(code=code, message=message, **place))
+        self.mistakes.append(Mistake(code=code, message=message, **place))
 
     def table(self, node: Node | None, known: Iterable[str] | None, where: str) -> dict[str, tuple[Node, Node]]:
         """Key → (key, value) of a mapping; ``known`` None lets every key through."""
@@ -176,15 +141,15 @@ class _Reader:
             self.fault(
                 "SECRET_IN_FILE",
                 f"`{dotted}` looks like a secret, and a secret does not belong into this file (it is not shown here). "
-                f"Put it into an environment variable and write that variable's name, like `{name}`.",
+                f"Put it into an environment variable and write the name of that variable here, as `{name}`.",
                 key,
-                suggestion=f"`{name}`" if name in known or not known else None,
+                suggestion=name if name in known else None,
                 length=len(word),
             )
             return
         near = _nearest(word, known)
         message = f"There is no setting `{dotted[:80]}`."
-        self.fault("UNKNOWN_KEY", message, key, suggestion=near and f"`{near}`", length=max(1, len(word)))
+        self.fault("UNKNOWN_KEY", message, key, suggestion=near, length=max(1, len(word)))
 
     def value(self, rule: Rule, node: Node, dotted: str) -> Any:
         """The value of a node, or None after recording why there is none."""
@@ -192,10 +157,10 @@ class _Reader:
         if tag == "null" and rule.optional:
             return None
         if tag not in rule.tags or not isinstance(node.value, str):
-            found = {"null": "nothing", "map": "a group of keys", "seq": "a list"}.get(tag) or _shown(node.value, rule)
+            found = _KINDS.get(tag) or _shown(node.value, rule)
             if tag == "str" and rule.shown:
                 found = f"the text {found}"
-            code = rule.code if not rule.shown and tag not in ("null", "map", "seq") else "WRONG_TYPE"
+            code = rule.code if not rule.shown and tag not in _KINDS else "WRONG_TYPE"
             self.fault(code, f"`{dotted}` has the wrong kind of value.", node, found=found, expected=rule.expected)
             return None
         return self.text(rule, node.value, dotted, node)
@@ -272,7 +237,7 @@ def load_settings(path: Path | None, overrides: Mapping[str, Any], environ: Mapp
     values["caps"] = Caps(**reader.section(nodes["caps"], CAPS, "caps"))
     heartbeat = _heartbeat(nodes["heartbeat"], reader, environ)
     values["accounts"] = _accounts(nodes["accounts"], reader)
-    reader.mistakes.sort(key=lambda mistake: (mistake.line or 0, mistake.column or 0))
+    reader.mistakes.sort(key=lambda mistake: (mistake.line, mistake.column))
     _override(values, overrides, reader)
     heartbeat.setdefault("fallback_file", values.get("logs_dir", Settings().logs_dir) / "heartbeat.jsonl")
     settings = Settings(**values, heartbeat=HeartbeatSettings(**heartbeat))
@@ -304,11 +269,11 @@ def _compose(path: Path, reader: _Reader) -> Node | None:
         with path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
     except OSError as error:
-        reason = error.strerror or "it cannot be read"
-        reader.fault("FILE_MISSING", f"The config file cannot be opened: {reason}.")
+        code = {errno.ENOENT: "FILE_MISSING", errno.EISDIR: "FILE_IS_FOLDER"}.get(error.errno or 0, "FILE_UNREADABLE")
+        reader.fault(code, f"The config file cannot be opened: {error.strerror or 'it cannot be read'}.")
         return None
     if len(raw) > MAX_BYTES:
-        reader.fault("OUT_OF_RANGE", "The config file is larger than 1 MB; this cannot be a config.")
+        reader.fault("FILE_TOO_BIG", "The config file is larger than 1 MB; this cannot be a config.")
         return None
     try:
         text = raw.decode("utf-8-sig")
@@ -333,7 +298,7 @@ def _compose(path: Path, reader: _Reader) -> Node | None:
     except YAMLError:
         reader.fault("YAML_SYNTAX", "The config file holds characters that YAML does not allow.")
     except RecursionError:
-        reader.fault("YAML_SYNTAX", "The config file is nested too deeply.")
+        reader.fault("YAML_DEEP", "The config file is nested too deeply.")
     return None
 
 

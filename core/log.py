@@ -37,7 +37,7 @@ _Fields = MutableMapping[str, Any]
 class Log(structlog.BoundLoggerBase):
     """A logger with bound fields; ``bind(coi=7)`` gives another. None of its methods raises."""
 
-    def is_enabled_for(self, level: int) -> bool:
+    def isEnabledFor(self, level: int) -> bool:
         """Whether a line of ``level`` (10 is DEBUG) would be written: ask before building a costly one."""
         return level >= _OUTPUT.level
 

@@ -6,11 +6,15 @@ Numbers of money: decimal text ↔ integers on a grid of 10^decimals. No float c
 
 from __future__ import annotations
 
-from decimal import Decimal, InvalidOperation
+import re
+from decimal import Context, Decimal
 from typing import Final
 
 # Wide enough for every venue's sizes (Binance quotes 1e9 lots of 1e-8), narrow enough to refuse nonsense.
 MAX_DIGITS: Final = 36
+# The default context rounds after 28 digits; ours never does within MAX_DIGITS.
+_EXACT: Final = Context(prec=4 * MAX_DIGITS)
+_NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?", re.ASCII)
 _POWERS: Final[tuple[int, ...]] = tuple(10**n for n in range(MAX_DIGITS + 1))
 
 
@@ -55,7 +59,7 @@ def scaled_decimal(value: Decimal, decimals: int) -> int:
     """
     if not value.is_finite() or abs(value.adjusted()) > MAX_DIGITS:
         raise OffGrid(f"{value} is not a usable number")
-    shifted = value.scaleb(decimals)
+    shifted = value.scaleb(decimals, _EXACT)
     whole = int(shifted)
     if whole != shifted:
         raise OffGrid(f"{value} has more than {decimals} decimals")
@@ -75,7 +79,7 @@ def unscaled(value: int, decimals: int) -> str:
 
 def as_decimal(value: int, decimals: int) -> Decimal:
     """``value`` / 10^decimals, exact."""
-    return Decimal(value).scaleb(-decimals)
+    return Decimal(value).scaleb(-decimals, _EXACT)
 
 
 def decimal_of(text: str) -> Decimal:
@@ -87,13 +91,9 @@ def decimal_of(text: str) -> Decimal:
     """
     if len(text) > 2 * MAX_DIGITS:
         raise OffGrid("a number of more than 72 characters")
-    try:
-        value = Decimal(text)
-    except InvalidOperation:
-        raise OffGrid(f"{text!r} is not a number") from None
-    if not value.is_finite():
+    if not _NUMBER.fullmatch(text):
         raise OffGrid(f"{text!r} is not a finite number")
-    return value
+    return Decimal(text)
 
 
 def decimals_of(step: str) -> int:

@@ -114,6 +114,12 @@ class Journal:
             rows = self._db.execute(query + " ORDER BY created_ms, client_id", values).fetchall()
         return [(_intent(row[:-1]), row[-1]) for row in rows]
 
+    def settled(self, account: str, leg: str) -> list[tuple[int, int]]:
+        """``(client_id, filled_i)`` of every settled order of a leg."""
+        query = "SELECT client_id, settled_i FROM intents WHERE account = ? AND leg = ? AND settled_i IS NOT NULL"
+        with self._guard("read"):
+            return self._db.execute(query, (account, leg)).fetchall()
+
     # -- plays
 
     def begin_play(
@@ -169,7 +175,7 @@ class Journal:
     def _guard(self, doing: str) -> Iterator[None]:
         try:
             yield
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OverflowError) as error:
             raise LocalRuleError(
                 "HALTED", f"cannot {doing} the journal {self.path}: {error}; nothing was sent"
             ) from error

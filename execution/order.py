@@ -23,7 +23,7 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from core.precision import as_decimal
-from venues.events import FillSeen, OrderSeen, Source, Status
+from venues.events import FINAL, FillSeen, OrderSeen, Source, Status
 
 
 class State(StrEnum):
@@ -165,6 +165,8 @@ class Order:
     cancel_requested: bool = False
     seen_live: bool = False
     """The venue has acknowledged or shown it at least once: absence can no longer mean "never existed"."""
+    ended: bool = False
+    """The venue has told an end."""
     venue_id: str = ""
     cumulative_i: int = 0
     """The largest cumulative fill the venue stated."""
@@ -193,13 +195,18 @@ class Order:
         return self.state in TERMINAL
 
     @property
+    def over(self) -> bool:
+        """Nothing of it can be live: FILLED by the 99.99 % rule alone may still rest with its last units."""
+        return self.terminal and (self.state is not State.FILLED or self.ended or self.filled_i >= self.intent.size_i)
+
+    @property
     def filled_i(self) -> int:
         return max(self.cumulative_i, self.traded_i)
 
     @property
     def proven(self) -> bool:
         """Over, and every unit the venue counts is backed by a distinct trade we hold."""
-        return self.terminal and self.traded_i >= self.cumulative_i
+        return self.over and self.traded_i >= self.cumulative_i
 
     @property
     def alarms(self) -> list[Entry]:
@@ -241,14 +248,16 @@ class Order:
         return entry
 
     def _take_seen(self, seen: OrderSeen, ts_ms: int) -> tuple[str, str]:
-        filled_before = self.filled_i
+        filled_before, was_over = self.filled_i, self.over
         self.cumulative_i = max(self.cumulative_i, seen.filled_i)
         self.venue_id = self.venue_id or seen.venue_id
         stale = 0 < seen.engine_us < self.engine_us
         self.engine_us = max(self.engine_us, seen.engine_us)
         if seen.status is not Status.FAILED:
             self.seen_live = True
-        self.in_doubt = False
+        final = seen.status in FINAL
+        self.ended = self.ended or final
+        self._clear_doubt()
         cause = _CAUSE[seen.status]
         raised = self.filled_i > filled_before
         if cause is Cause.ACCEPT and self.filled_i:
@@ -256,9 +265,10 @@ class Order:
         # Cancelled in the last ten-thousandth, or a stale word that still proves the rest was filled.
         if self._full and cause is not Cause.ACCEPT:
             cause = Cause.FILL_REST
-        if stale and not raised:
+        # An end is true at all later times; and REST may stamp it with the time of creation.
+        if stale and not raised and not final:
             return "stale", ""
-        late = self.terminal and raised
+        late = was_over and raised
         if cause in (Cause.CANCEL, Cause.REJECT) and not self.terminal:
             self.code, self.reason = seen.code, seen.reason
             if seen.status is Status.CANCELLED and self.cancel_requested and self.cancel_ack_ms is None:
@@ -268,15 +278,15 @@ class Order:
     def _take_fill(self, fill: FillSeen) -> tuple[str, str]:
         if fill.trade_id in self.fills:
             return "duplicate_fill", ""
-        filled_before = self.filled_i
+        filled_before, was_over = self.filled_i, self.over
         self.fills[fill.trade_id] = fill
         self.traded_i += fill.size_i
         self.venue_id = self.venue_id or fill.venue_id
         self.engine_us = max(self.engine_us, fill.engine_us)
         self.seen_live = True
-        self.in_doubt = False
+        self._clear_doubt()
         raised = self.filled_i > filled_before
-        late = self.terminal and raised
+        late = was_over and raised
         if late:
             self.late.add(fill.trade_id)
         if not raised:
@@ -285,21 +295,24 @@ class Order:
         return self._move(Cause.FILL_REST if self._full else Cause.FILL_PART, late=late, changed=True)
 
     def _take_deed(self, deed: Deed, ts_ms: int) -> tuple[str, str]:
-        self.venue_id = self.venue_id or deed.venue_id
+        if deed.venue_id:
+            # The venue names only what it has.
+            self.venue_id = self.venue_id or deed.venue_id
+            self.seen_live = True
         match deed.kind:
             case "sent":
                 self.sent_ms = ts_ms
             case "acked":
                 self.ack_ms = ts_ms
                 self.seen_live = True
-                self.in_doubt = False
+                self._clear_doubt()
                 if self.state is State.SUBMITTING:
                     self._move(Cause.ACCEPT)
             case "refused":
                 if self.state is State.SUBMITTING and not self.filled_i:
                     self.code, self.reason, self.in_doubt = deed.code, deed.text, False
                     self._move(Cause.REJECT)
-                else:
+                elif self.state is not State.FAILED or self.filled_i:
                     # The reply says it never lived, the stream says it did: only a look-up can tell.
                     self.in_doubt = not self.terminal
                     return deed.kind, "REFUSED_BUT_SEEN"
@@ -313,10 +326,14 @@ class Order:
                 self.cancel_ack_ms = self.cancel_ack_ms or ts_ms
             case "settled":
                 self.settled = True
-                self.in_doubt = False
+                self._clear_doubt()
             case _:
                 raise ValueError(f"no such deed: {deed.kind}")
         return deed.kind, ""
+
+    def _clear_doubt(self) -> None:
+        if self.in_doubt:
+            self.in_doubt, self.code, self.reason = False, "", ""
 
     @property
     def _full(self) -> bool:
@@ -383,14 +400,17 @@ def replay(lines: Iterable[bytes]) -> Order:
     for line in lines:
         if not line.endswith(b"\n"):
             break
-        row = msgspec.json.decode(line)
-        kind = row["kind"]
-        if order is None:
-            if kind != "intent":
-                raise ValueError("a timeline begins with the intent")
-            order = Order(msgspec.convert(row["data"], Intent))
-        else:
-            order.apply(msgspec.convert(row["data"], _TYPES[kind]), row["ts_ms"])
+        try:
+            row = msgspec.json.decode(line)
+            kind = row["kind"]
+            if order is None:
+                if kind != "intent":
+                    raise ValueError("a timeline begins with the intent")
+                order = Order(msgspec.convert(row["data"], Intent))
+            else:
+                order.apply(msgspec.convert(row["data"], _TYPES[kind]), row["ts_ms"])
+        except (msgspec.MsgspecError, KeyError, TypeError) as broken:
+            raise ValueError(f"not a line of a timeline: {line[:80]!r}") from broken
     if order is None:
         raise ValueError("an empty timeline")
     return order

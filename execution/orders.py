@@ -257,7 +257,7 @@ class Orders:
 
     async def cancel(self, order: Order) -> None:
         """Ask for a cancel, once. Never raises for what the venue answers: only :meth:`settle` proves an end."""
-        if order.terminal:
+        if order.over:
             return
         self._apply(order, Deed(kind="cancel_requested"))
         try:
@@ -281,7 +281,7 @@ class Orders:
             return order.filled_i
         give_up = self.clock.monotonic() + within_secs
         for wait_secs in backoff(self._chance, first_secs=0.2, ceiling_secs=2.0):
-            if cancel and not order.terminal:
+            if cancel and not order.over:
                 await self.cancel(order)
             await self.wait(order, lambda: order.proven, _STREAM_GRACE_SECS, self.clock)
             if order.proven or await self._prove(order):
@@ -297,11 +297,11 @@ class Orders:
         """One round of questions. True when the end is proven."""
         symbol, client_id = order.intent.venue_symbol, order.client_id
         try:
-            if not order.terminal:
+            if not order.over:
                 found = await self.venue.get_order(symbol, client_id)
                 if isinstance(found, Absent):
                     return self._absence_proves(order, found)
-            if order.terminal and not order.proven:
+            if order.over and not order.proven:
                 for fill in await self.venue.get_order_fills(symbol, client_id):
                     if fill.trade_id not in order.fills:
                         self._apply(order, fill)
@@ -356,7 +356,7 @@ class Orders:
             except VenueError as error:
                 self.note(error.code, f"open orders of {market.venue_symbol}: {error}")
             else:
-                if not any(seen.client_id in mine for seen in listed):
+                if mine.isdisjoint(self._client_id(seen) for seen in listed):
                     return True
             if tries >= _LIST_TRIES:
                 break
@@ -377,13 +377,18 @@ class Orders:
             order = self.book.get(intent.client_id)
             if order is None:
                 order = self._enter(intent)
-                self._apply(order, Deed(kind="doubt", code="IN_DOUBT", text="left by an earlier process"))
+                self.timelines.begin(order)
+                left = "left by an earlier process"
+                self._apply(order, Deed(kind="doubt", code="IN_DOUBT", text=left, venue_id=venue_id))
                 if venue_id:
-                    self._by_venue_id[venue_id] = intent.client_id
-                    order.venue_id = venue_id
                     self.venue.remember(intent.venue_symbol, intent.client_id, venue_id)
             adopted.append(order)
         return adopted
+
+    def settled_before(self, leg: str) -> int:
+        """Fills of this leg's orders that an earlier process settled."""
+        settled = self._journal.settled(self.account, leg)
+        return sum(filled_i for client_id, filled_i in settled if client_id not in self.book)
 
     # -- hearing
 
@@ -402,9 +407,7 @@ class Orders:
                 pass
 
     def _route(self, event: OrderSeen | FillSeen) -> None:
-        client_id = event.client_id
-        if client_id is None:
-            client_id = self._by_venue_id.get(event.venue_id)
+        client_id = self._client_id(event)
         order = self.book.get(client_id) if client_id is not None else None
         if order is not None and order.intent.venue_symbol == event.symbol:
             self._apply(order, event)
@@ -414,6 +417,10 @@ class Orders:
             if event.client_id is None:
                 self._orphans.append(event)
 
+    def _client_id(self, event: OrderSeen | FillSeen) -> int | None:
+        """Whose it is; some venues repeat their own id only."""
+        return event.client_id if event.client_id is not None else self._by_venue_id.get(event.venue_id)
+
     def _merge(self, snapshot: SnapshotSeen) -> None:
         for fill in snapshot.fills:
             order = self.book.get(fill.client_id or self._by_venue_id.get(fill.venue_id, 0))
@@ -421,7 +428,7 @@ class Orders:
                 self._route(fill)
         listed = set()
         for seen in snapshot.open_orders:
-            listed.add(seen.client_id if seen.client_id is not None else self._by_venue_id.get(seen.venue_id))
+            listed.add(self._client_id(seen))
             self._route(seen)
         for order in self.book.values():
             gone = not order.terminal and order.client_id not in listed

@@ -89,6 +89,16 @@ class Account:
             case _:
                 pass
 
+    def take_reading(self, event: PositionSeen | BalanceSeen, asked_ms: int, now_ms: int) -> None:
+        """Merge a REST reading that was asked for at ``asked_ms``: what the stream told since then is newer."""
+        match event:
+            case PositionSeen():
+                known = self.positions.get(event.symbol)
+            case BalanceSeen():
+                known = self.balances.get(event.asset)
+        if known is None or known.source is not Source.WS or known.heard_ms <= asked_ms:
+            self.take(event, now_ms)
+
     def _take_position(self, seen: PositionSeen, now_ms: int) -> None:
         known = self.positions.get(seen.symbol)
         if known is not None and 0 < seen.engine_us < known.engine_us:
@@ -113,22 +123,17 @@ class Account:
         self.margin = reading
 
     def _take_snapshot(self, snapshot: SnapshotSeen, now_ms: int) -> None:
-        # What the stream told after the reading was asked for is newer than the reading.
+        rest = Source.REST
         listed = {seen.symbol: seen for seen in snapshot.positions}
-        for symbol in set(listed) | set(self.positions):
-            known = self.positions.get(symbol)
-            if known is not None and known.source is Source.WS and known.heard_ms > snapshot.asked_ms:
-                continue
-            seen = listed.get(symbol) or PositionSeen(symbol=symbol, quantity=ZERO, source=Source.REST)
-            self._take_position(seen, now_ms)
-        assets = {seen.asset: seen for seen in snapshot.balances}
-        for asset in set(assets) | set(self.balances):
-            holding = self.balances.get(asset)
-            if holding is not None and holding.source is Source.WS and holding.heard_ms > snapshot.asked_ms:
-                continue
-            self._take_balance(
-                assets.get(asset) or BalanceSeen(asset=asset, free=ZERO, total=ZERO, source=Source.REST), now_ms
-            )
+        for symbol in self.positions:
+            listed.setdefault(symbol, PositionSeen(symbol=symbol, quantity=ZERO, source=rest))
+        held = {seen.asset: seen for seen in snapshot.balances}
+        for asset in self.balances:
+            held.setdefault(asset, BalanceSeen(asset=asset, free=ZERO, total=ZERO, source=rest))
+        for position in listed.values():
+            self.take_reading(position, snapshot.asked_ms, now_ms)
+        for balance in held.values():
+            self.take_reading(balance, snapshot.asked_ms, now_ms)
         self._take_margin(snapshot.margin, now_ms)
         self.snapshots += 1
 

@@ -31,7 +31,10 @@ class Timelines:
         return self.folder / f"{intent.venue}-{intent.venue_symbol}-{intent.client_id}.jsonl"
 
     def begin(self, order: Order) -> None:
-        self._write(order, encode_intent(order.intent))
+        """Write the intent as the first line, unless an earlier process did."""
+        path = self.path(order)
+        if path is not None and not path.exists():
+            self._write(order, encode_intent(order.intent))
 
     def add(self, order: Order, entry: Entry) -> None:
         self._write(order, encode_entry(order, entry))

@@ -161,7 +161,9 @@ class _Chase:
         self.deadline = 0.0
         self.due = 0.0
         # Our own order may still stand in the book we read next; see _own_echo.
-        self._cancelled_at: tuple[int, int, float] | None = None
+        self._ended_at: tuple[int | None, int, float] | None = None
+        # Fills of this leg that an earlier process settled.
+        self._before_i = 0
 
     async def run(self) -> TrackingResult:
         self.market.check(size_i=self.wanted.quantity_i, price_i=None)
@@ -180,8 +182,9 @@ class _Chase:
         result.earlier = orders.adopt(wanted.leg)
         if await orders.settle_all(result.earlier):
             return self._doubt()
+        self._before_i = orders.settled_before(wanted.leg)
         while True:
-            free_i = unreserved_i(wanted.quantity_i, orders.of_leg(wanted.leg))
+            free_i = self._free_i()
             if free_i * 10_000 <= wanted.quantity_i:
                 return Reason.FILLED
             ended = self._ended() or (Reason.MAX_ATTEMPTS if self.tries >= wanted.max_attempts else None)
@@ -198,13 +201,27 @@ class _Chase:
             if order is None:
                 if self.result.detail:
                     return Reason.REFUSED
-                await self.pace.sleep(min(_AFTER_REFUSAL_SECS, wanted.interval_secs))
+                await self._pause()
                 continue
             await self._rest(order)
-            self._remember_cancel(order)
             if await orders.settle(order) is None:
                 return self._doubt()
+            self._ended_at = (order.intent.price_i, self._book_changes(), orders.clock.monotonic())
             self._close(result.attempts[-1])
+            if order.state is State.CANCELLED and not order.cancel_requested:
+                # The venue ended it by itself (post-only at matching): posting at once would burn all attempts.
+                if order.code:
+                    self._refused(order.code, f"{order.code}: {order.reason}")
+                if self.result.detail:
+                    return Reason.REFUSED
+                await self._pause()
+
+    def _free_i(self) -> int:
+        wanted = self.wanted
+        return unreserved_i(wanted.quantity_i - self._before_i, self.orders.of_leg(wanted.leg))
+
+    async def _pause(self) -> None:
+        await self.pace.sleep(min(_AFTER_REFUSAL_SECS, self.wanted.interval_secs))
 
     def _ended(self) -> Reason | None:
         if self.orders.stopping or self.market.venue_symbol in self.orders.halted:
@@ -237,23 +254,16 @@ class _Chase:
         own_i = own_i + offset if self.wanted.is_ask else own_i - offset
         return self.market.passive_price(own_i, is_ask=self.wanted.is_ask)
 
-    def _remember_cancel(self, order: Order) -> None:
-        price_i = order.intent.price_i
-        if order.terminal or price_i is None:
-            self._cancelled_at = None
-        else:
-            self._cancelled_at = (price_i, self._book_changes(), self.orders.clock.monotonic())
-
     def _own_echo(self, own_i: int) -> bool:
         """
-        The best price is the one our cancelled order stood at, and the book has not moved since.
+        The best price is the one our last order stood at, and the book has not moved since it ended.
 
-        If we were alone there, joining "the best" would be following ourselves. Any book message after the cancel
+        If we were alone there, joining "the best" would be following ourselves. Any book message after the end
         settles it; a venue that sends none within a moment had others at that price.
         """
-        if self._cancelled_at is None or own_i != self._cancelled_at[0]:
+        if self._ended_at is None or own_i != self._ended_at[0]:
             return False
-        _, changes, since = self._cancelled_at
+        _, changes, since = self._ended_at
         return self._book_changes() == changes and self.orders.clock.monotonic() - since < _OWN_PRICE_SECS
 
     def _book_changes(self) -> int:
@@ -265,9 +275,11 @@ class _Chase:
         """A live (or doubtful) order, or None when it never was; ``detail`` is set when another try is pointless."""
         wanted, orders, result = self.wanted, self.orders, self.result
         now = self.pace.monotonic()
-        # The schedule is a grid, so that settling time does not add up; after a hold-up it starts afresh.
+        # The schedule is a grid, so that settling time does not add up; after a hold-up, or an order that ended
+        # before its interval was over, it starts afresh.
         on_grid = self.due + wanted.interval_secs
-        self.due = on_grid if self.due and on_grid - now > wanted.interval_secs / 2 else now + wanted.interval_secs
+        kept = self.due > 0 and wanted.interval_secs / 2 < on_grid - now <= wanted.interval_secs
+        self.due = on_grid if kept else now + wanted.interval_secs
         try:
             order = await orders.place_limit(
                 self.market,
@@ -331,7 +343,11 @@ class _Chase:
 
     def _doubt(self) -> Reason:
         unknown = [str(o.client_id) for o in self.orders.of_leg(self.wanted.leg) if not o.settled]
-        self.result.detail = f"the end of order {', '.join(unknown)} is not proven"
+        self.result.detail = (
+            f"the end of order {', '.join(unknown)} is not proven"
+            if unknown
+            else "the exchange still lists an order of this leg, or its list cannot be read"
+        )
         self.orders.halted[self.market.venue_symbol] = self.result.detail
         return Reason.IN_DOUBT
 
@@ -350,6 +366,6 @@ class _Chase:
                 self._close(attempt)
         if unknown or not await orders.none_listed(self.market, result.orders):
             result.reason = self._doubt()
-        elif result.filled_i * 10_000 >= self.wanted.quantity_i * 9_999:
+        elif self._free_i() * 10_000 <= self.wanted.quantity_i:
             # The cancel at the end lost the race against the last fill.
             result.reason = Reason.FILLED

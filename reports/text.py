@@ -17,6 +17,9 @@ LONGEST: Final = 400
 LONGEST_BLOCK: Final = 20_000
 
 
+_EDGE: Final = re.compile(r"^ +| +$")
+
+
 class Markdown(str):
     """Markdown that we wrote ourselves: it goes into the report as it is."""
 
@@ -32,10 +35,11 @@ def visible(text: str, longest: int = LONGEST) -> str:
     """
     if len(text) > longest:
         text = f"{text[:longest]}… ({len(text)} characters, whole in outcome.json)"
-    if text.isprintable():
-        return text.strip()
-    text = text.replace("\r\n", "\n").replace("\t", " ")
-    return "".join(char if char.isprintable() else _seen(char) for char in text).strip()
+    if not text.isprintable():
+        text = text.replace("\r\n", "\n").replace("\t", " ")
+        text = "".join(char if char.isprintable() else _seen(char) for char in text)
+    # Four blanks would open a code block; one is enough to keep words apart.
+    return _EDGE.sub(" ", text)
 
 
 def _seen(char: str) -> str:
@@ -68,11 +72,13 @@ _SIGNS: Final = re.compile(r"[\\*~\[\]$@]|(?<![^\W_])_|_(?![^\W_])")
 # Bare addresses, which some readers turn into links on their own.
 _ADDRESS: Final = re.compile(r"(?i)(:)(//)|(www)(\.)|(mailto|xmpp)(:)")
 # What would start a heading, list, rule or quote at the beginning of a line.
-_OPENING: Final = re.compile(r"^(?:(?P<bare>#+|[-+=](?=[-+=\s]|$)|:(?=[-:]))|(?P<number>\d{1,9})(?P<dot>[.)])(?=\s|$))")
+_OPENING: Final = re.compile(
+    r"^(?P<lead> ?)(?:(?P<bare>#+|[-+=](?=[-+=\s]|$)|:(?=[-:]))|(?P<number>\d{1,9})(?P<dot>[.)])(?=\s|$))"
+)
 
 
 def _opening(match: re.Match[str]) -> str:
-    return f"\\{match['bare']}" if match["bare"] else f"{match['number']}\\{match['dot']}"
+    return match["lead"] + (f"\\{match['bare']}" if match["bare"] else f"{match['number']}\\{match['dot']}")
 
 
 def escaped(text: str) -> Markdown:

@@ -22,13 +22,13 @@ MAX_BYTES: Final = 1_000_000
 MAX_VALUES: Final = 100_000
 MAX_DEPTH: Final = 12
 _HIDDEN: Final = "•"
-_SECRET_NAME: Final = (
+_CREDENTIAL_NAME: Final = (
     r"(?:[a-z0-9_-]*[_-])?(?:api[_-]?key|(?:api[_-]?|client[_-]?)?secret(?:[_-]?key)?|private[_-]?key|pass[_-]?phrase"
     r"|password|passwd|mnemonic|seed[_-]?phrase|seed[_-]?hex|(?:access|api|auth|bearer)[_-]?token"
     r"|(?:ed25519|wallet|signing)[_-]?key)"
 )
-_SECRET_KEY: Final = re.compile(_SECRET_NAME, re.IGNORECASE)
-_SECRET_LINE: Final = re.compile(rf"""(?<![\w-]){_SECRET_NAME}["']?\s*[:=]\s*(.*)""", re.IGNORECASE)
+_CREDENTIAL_KEY: Final = re.compile(_CREDENTIAL_NAME, re.IGNORECASE)
+_SECRET_LINE: Final = re.compile(rf"""(?<![\w-]){_CREDENTIAL_NAME}["']?\s*[:=]\s*(.*)""", re.IGNORECASE)
 _SECRET_VALUE: Final = re.compile(r"(?<![0-9A-Za-z])(?:0x)?[0-9a-fA-F]{64}(?![0-9A-Za-z])|-----BEGIN[ A-Z]*KEY-----")
 _CORE_TAGS: Final = frozenset(
     f"tag:yaml.org,2002:{name}"
@@ -38,7 +38,7 @@ _CORE_TAGS: Final = frozenset(
 
 def is_secret_name(name: str) -> bool:
     """Whether a setting of this name would hold a secret."""
-    return _SECRET_KEY.fullmatch(name) is not None
+    return _CREDENTIAL_KEY.fullmatch(name) is not None
 
 
 def is_secret_value(text: str) -> bool:
@@ -106,14 +106,18 @@ class Document:
         expected: str | None = None,
         suggestion: str | None = None,
     ) -> None:
-        """Record a mistake about the characters from ``start`` to ``end``. One place is blamed once, save for lines missing there."""
+        """
+        Record a mistake about the characters from ``start`` to ``end``.
+
+        One place is blamed once, save for lines that are missing there.
+        """
         if code != "MISSING_KEY":
             if start in self._blamed:
                 return
             self._blamed.add(start)
         line, column = self.place(start)
         stop = self._lines[line] if line < len(self._lines) else len(self.text)
-        token = self.text[start : min(end, stop)].rstrip()
+        token = self.text[start : min(end, stop)].rstrip(" \r\n")
         if code != "SECRET_IN_FILE" and self._touches_secret(start, max(end, start + 1)):
             message = message.replace(token, "•••") if len(token) > 3 else message
             found, suggestion = "a value that is not shown", None
@@ -142,7 +146,7 @@ class Document:
         """Cover what follows names of secrets; works on text that is no YAML too."""
         for match in _SECRET_VALUE.finditer(self.text):
             self.hide(*match.span())
-        if not _SECRET_KEY.search(self.text):
+        if not _CREDENTIAL_KEY.search(self.text):
             return
         for number, start in enumerate(self._lines):
             end = self._lines[number + 1] if number + 1 < len(self._lines) else len(self.text)
@@ -171,7 +175,7 @@ def describe(item: Item) -> str:
     """A value in words, short."""
     plain: Plain | list[Any] | dict[str, Any] = item.plain
     if isinstance(plain, dict):
-        return f"settings: {', '.join(list(plain)[:5])}" if plain else "settings without any line"
+        return f"settings: {', '.join(list(plain)[:5])}" if plain else "no settings"
     if isinstance(plain, list):
         return f"a list of {len(plain)}"
     if plain is None:
@@ -287,7 +291,12 @@ class _Tree:
         if node.tag not in _CORE_TAGS:
             word = str(node.tag).rsplit(":", 1)[-1]
             self._document.blame(
-                "YAML_TAG", start, end, "Words that begin with ! are not used in scenarios.", found=word
+                "YAML_TAG",
+                start,
+                end,
+                "Words that begin with ! are not used in scenarios.",
+                found=word,
+                expected="a plain text, or the text in quotes",
             )
         if isinstance(node.value, str):
             item = self._scalar(node.value, start, end, quoted=bool(node.style) or node.tag == "tag:yaml.org,2002:str")
@@ -339,9 +348,10 @@ class _Tree:
         for key_node, value in node.value:
             start, end = key_node.start_mark.index, key_node.end_mark.index
             if not isinstance(key_node.value, str):
+                # Blamed where the group begins, so that the group itself is not blamed as well.
                 self._document.blame(
                     "YAML_BRACES",
-                    start,
+                    node.start_mark.index,
                     end,
                     "Braces or brackets stand where a name is expected.",
                     expected="a name, or the whole text in quotes",

@@ -195,7 +195,7 @@ class Inputs:
         if entry is None or self._document.is_blamed(entry.item.start):
             return None
         written = entry.item
-        if isinstance(written.plain, dict | list):
+        if isinstance(written.plain, dict | list) or facts.get("enum") == []:
             return None
         try:
             return read_value("default", written.plain, written.text, facts)
@@ -212,11 +212,10 @@ class Inputs:
         if kind == "size":
             facts["exclusiveMinimum"] = 0
         if kind == "choice":
-            facts["enum"] = ["?"]
+            facts["enum"] = []
             if "choices" in entries:
-                facts["enum"] = [
-                    str(word) for word in entries["choices"].item.plain or () if isinstance(word, str)
-                ] or ["?"]
+                words = entries["choices"].item.plain
+                facts["enum"] = [word for word in words if isinstance(word, str)] if isinstance(words, list) else []
             else:
                 start = entries["type"].item.start
                 message = "A choice needs its choices."
@@ -230,14 +229,11 @@ class Inputs:
                 self._misfit(item, key, kind, f"{key} only with type: duration, number or integer")
             elif key in entries and (value := self._limit(key, entries[key].item, _KINDS[kind])) is not None:
                 facts[limit] = value
-        if (
-            "min" in entries
-            and "max" in entries
-            and facts.get("minimum", 0) > facts.get("maximum", Decimal("Infinity"))
-        ):
-            low = entries["min"].item
-            message = "min is larger than max."
-            self._document.blame_item("MIN_OVER_MAX", low, message, expected=f"at most {entries['max'].item.text}")
+        if "min" in entries and "maximum" in facts and facts.get("minimum", facts["maximum"]) > facts["maximum"]:
+            low, high = entries["min"].item, entries["max"].item
+            self._document.blame_item("MIN_OVER_MAX", low, "min is larger than max.", expected=f"at most {high.text}")
+            # Nothing lies within such limits, and one mistake says so.
+            del facts["minimum"], facts["maximum"]
         return facts
 
     def _limit(self, key: str, item: Item, kind: str) -> Decimal | None:

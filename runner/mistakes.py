@@ -109,7 +109,7 @@ def _property(text: str) -> str:
 def _block(mistake: Mistake, lines: Sequence[str]) -> str:
     shown = [printable(mistake.message), f"  {printable(mistake.file)}:{mistake.line}:{mistake.column}"]
     number, column = mistake.line, mistake.column
-    if number <= len(lines):
+    if number <= len(lines) and any(lines):
         line = lines[number - 1]
         gutter = len(str(number + 1))
         cut = max(0, column - 1 - _WIDTH // 2) if len(line) > _WIDTH else 0
@@ -131,7 +131,8 @@ def _block(mistake: Mistake, lines: Sequence[str]) -> str:
     if mistake.expected is not None:
         shown.append(f"  expected: {printable(mistake.expected)}")
     if mistake.suggestion is not None:
-        shown.append(f"  did you mean: {printable(mistake.suggestion)}")
+        if mistake.suggestion.strip():
+            shown.append(f"  did you mean: {printable(mistake.suggestion)}")
         if number <= len(lines) and mistake.length and len(lines[number - 1]) <= _WIDTH:
             line = lines[number - 1]
             mended = line[: column - 1] + mistake.suggestion + line[column - 1 + mistake.length :]

@@ -292,16 +292,31 @@ class _Telling:
                 message = "An exchange is named by a word."
                 self._document.blame_item("WRONG_TYPE", item, message, expected=expected(facts))
         elif kind == "venues":
-            mended = f"[{item.text}]" if item.text and isinstance(item.plain, str) else None
+            listed = f"[{item.text}]" if item.text and isinstance(item.plain, str) else None
             near = nearest(item.text, ["all"]) if isinstance(item.plain, str) else None
             message = "venues is the word all, or a list in brackets."
-            self._document.blame_item("WRONG_TYPE", item, message, expected=expected(facts), suggestion=near or mended)
+            self._document.blame_item("WRONG_TYPE", item, message, expected=expected(facts), suggestion=near or listed)
         elif key in {"steps", "finally"} and isinstance(item.plain, dict) and item.entries:
             self._undashed(key, item)
         else:
+            stuck = re.match(r"-(?=[A-Za-z])", item.text)
+            if kind == "list" and stuck:
+                message = "A space is missing behind this dash."
+                word = item.text.split()[0]
+                self._document.blame(
+                    "YAML_DASH",
+                    item.start,
+                    item.start + len(word),
+                    message,
+                    found=word[:60],
+                    expected=f"- {word[1:60]}",
+                    suggestion=f"- {word[1:]}",
+                )
+                return
+            mended = f"[{item.text}]" if key in {"steps", "finally"} and item.text in verbs() else None
             what = {"list": "a list", "group": "settings"}.get(str(kind), "a single value")
             example = f"{key}: {flow(facts['examples'][0])}" if kind != "list" else expected(facts)
-            self._document.blame_item("WRONG_TYPE", item, f"{key} takes {what}.", expected=example)
+            self._document.blame_item("WRONG_TYPE", item, f"{key} takes {what}.", expected=example, suggestion=mended)
 
     def _undashed(self, key: str, item: Item) -> None:
         name, entry = next(iter(item.entries.items()))

@@ -10,8 +10,9 @@ from __future__ import annotations
 import re
 from typing import Final
 
-_NO_SPACE: Final = re.compile(r"\s*(?:- )?[a-z_]+:(?=[^\s/])")
-_NO_DASH_SPACE: Final = re.compile(r"\s*-(?=[A-Za-z])")
+_NO_SPACE: Final = re.compile(r"\s*(?:- )?(([a-z_]+):([^\s/:][^\s:]*))")
+_NO_DASH_SPACE: Final = re.compile(r"\s*(-([A-Za-z][A-Za-z_]*))")
+_BARE_STEP: Final = re.compile(r"\s*- ([a-z_]+)\s*(?:#.*)?")
 _NO_COLON: Final = re.compile(r"(\s*(?:- )?)([a-z_]+)\s+(\S.*)")
 _PAIR: Final = re.compile(r"(\s*(?:- )?)([^\s:#'\"{\[][^:#]*):\s+(\S.*)")
 
@@ -65,9 +66,23 @@ def explain_syntax(error: Exception, text: str) -> Fault:
     if "cannot start any token" in problem:
         return _needs_quotes(text, at)
     if "tag" in problem or "tag" in context:
-        return Fault("YAML_TAG", at, at + 1, "Words that begin with ! are not used in scenarios.", found="!")
+        return Fault(
+            "YAML_TAG",
+            at,
+            at + 1,
+            "Words that begin with ! are not used in scenarios.",
+            found="!",
+            expected="a plain text",
+        )
     if "directive" in context or "YAML document (version" in problem:
-        return Fault("YAML_SYNTAX", at, at + 1, "Lines that begin with % are not used in scenarios.", found="%")
+        return Fault(
+            "YAML_SYNTAX",
+            at,
+            at + 1,
+            "Lines that begin with % are not used in scenarios.",
+            found="%",
+            expected="no such line",
+        )
     if "scalar" in context and "quoted" in context and began is not None:
         return _quote(text, began, at, problem)
     if "flow" in context and began is not None:
@@ -190,32 +205,36 @@ def _line_fault(text: str, at: int, began: int | None, problem: str, lead: str) 
     for start in suspects:
         line = text[start : _line_end(text, start)]
         if match := _NO_SPACE.match(line):
-            end = start + match.end()
             return Fault(
                 "YAML_COLON",
-                end - 1,
-                end,
+                start + match.start(1),
+                start + match.end(1),
                 "A space is missing behind this colon.",
-                found="a colon without a space",
+                found=match[1][:60],
                 expected="name: value",
-                suggestion=": ",
+                suggestion=f"{match[2]}: {match[3]}",
             )
     if "'-'" in problem or "block sequence" in problem or "scalar" in problem:
         for start in (*suspects, began if began is not None else suspects[0]):
             begin = _line_start(text, start)
             line = text[begin : _line_end(text, begin)]
             if match := _NO_DASH_SPACE.match(line):
-                end = begin + match.end()
-                message = "A space is missing behind this dash."
                 return Fault(
                     "YAML_DASH",
-                    end - 1,
-                    end,
-                    message,
-                    found="a dash without a space",
+                    begin + match.start(1),
+                    begin + match.end(1),
+                    "A space is missing behind this dash.",
+                    found=match[1][:60],
                     expected="- name",
-                    suggestion="- ",
+                    suggestion=f"- {match[2]}",
                 )
+    above = text[suspects[-1] : _line_end(text, suspects[-1])] if len(suspects) > 1 else ""
+    if (match := _BARE_STEP.fullmatch(above)) and len(lead) > len(above) - len(above.lstrip()):
+        begin, end = suspects[-1] + match.start(1), suspects[-1] + match.end(1)
+        message = f"A colon is missing behind {match[1]}, which has settings below it."
+        return Fault(
+            "YAML_COLON", begin, end, message, found=match[1], expected="name: value", suggestion=f"{match[1]}:"
+        )
     if "mapping values" in problem:
         return _unwanted_colon(text, at, suspects)
     if "could not find" in problem:

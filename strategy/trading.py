@@ -181,13 +181,13 @@ class Trading:
             rows = await venue.get_positions()
             nothing = PositionSeen(symbol=market.venue_symbol, quantity=Decimal(0), source=Source.REST)
             row = next((seen for seen in rows if seen.symbol == market.venue_symbol), nothing)
-            account.take(row, read_ms)
+            account.take_reading(row, read_ms, self.clock.now_ms())
             quantity = row.quantity
         else:
             balances = await venue.get_balances()
             total = next((b.total for b in balances if b.asset == market.facts.base), Decimal(0))
             for balance in balances:
-                account.take(balance, read_ms)
+                account.take_reading(balance, read_ms, self.clock.now_ms())
             quantity = total - account.baselines.get(market.facts.base, Decimal(0))
         listed = await venue.get_open_orders(market.venue_symbol)
         return Proof(

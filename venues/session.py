@@ -222,8 +222,9 @@ class Session:
 
     async def _keep_alive(self, link: Link) -> None:
         line = self.line
+        wait = line.ping_secs
         while True:
-            await self._clock.sleep(line.ping_secs)
+            await self._clock.sleep(wait)
             if line.ping_text is None:
                 with anyio.move_on_after(line.silence_secs):
                     await link.ping()
@@ -234,6 +235,7 @@ class Session:
                 # How long a network may be silent does not follow the pace of the play.
                 await anyio.sleep(line.silence_secs)
                 if self._frames != before:
+                    wait = line.ping_secs - line.silence_secs
                     continue
             raise Broken(f"silent: a ping was not answered within {line.silence_secs:g} s")
 
@@ -386,8 +388,10 @@ class Streams:
 
     # -- what the connector asks
 
-    async def run(self) -> NoReturn:
+    async def run(self) -> None:
         """Keep every line alive and the account in step, until cancelled."""
+        self._all_up = anyio.Event()
+        self._one_down = anyio.Event()
         if not self._private:
             self._all_up.set()
         try:
@@ -397,7 +401,6 @@ class Streams:
                     parts.start_soon(session.run)
         finally:
             self._unsync()
-        raise AssertionError("its parts never end")
 
     async def wait_synced(self) -> None:
         """Wait until ``synced``. Raises LocalRuleError NOT_SYNCED if the connector is stopped."""
@@ -408,7 +411,8 @@ class Streams:
 
     def wake(self) -> None:
         """Let those who wait for ``synced`` look again."""
-        self._synced_event.set()
+        waited, self._synced_event = self._synced_event, anyio.Event()
+        waited.set()
 
     async def watch(self, symbol: str) -> None:
         """Follow one more market, at once on the lines that are up."""
@@ -461,23 +465,24 @@ class Streams:
 
     def _fell(self, code: str, why: str) -> None:
         self.trouble = (code, why)
-        error = Refused(code, why)
-        self.talks.notice(error)
+        self.talks.notice(code)
         if code == "AUTH":
-            self._decide(error)
+            self._decide(Refused(code, why))
 
     # -- in step with the venue
 
     async def _keep_synced(self) -> NoReturn:
         waits = backoff(self._chance)
         while True:
-            await self._all_up.wait()
+            while not self._all_up.is_set():  # it may be another event by the time the first one woke us
+                await self._all_up.wait()
             with anyio.CancelScope() as self._reading:
                 try:
                     snapshot = await self._read_snapshot()
-                except VenueError as error:
-                    self._fell(error.code, f"snapshot: {error.hint}")
-                    self._log.warning("snapshot_failed", code=error.code, why=error.hint)
+                except Exception as error:
+                    code = error.code if isinstance(error, VenueError) else "UNREADABLE"
+                    self._fell(code, f"snapshot: {error}")
+                    self._log.warning("snapshot_failed", code=code, exc_info=error)
                     await self._clock.sleep(next(waits))
                     continue
             # A break while it was read: what it says may be older than what was missed.

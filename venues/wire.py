@@ -309,9 +309,9 @@ class Talks:
         """The venue's time, Unix milliseconds."""
         return self._clock.now_ms() + self.offset_ms
 
-    def notice(self, error: VenueError) -> None:
-        """Have the clock measured again if this is about the clock."""
-        if error.code == "CLOCK_SKEW":
+    def notice(self, code: str) -> None:
+        """Have the clock measured again if a refusal with this code is about the clock."""
+        if code == "CLOCK_SKEW":
             self._skewed.set()
 
     async def send(self, call: HttpCall) -> HttpReply:
@@ -353,7 +353,7 @@ class Talks:
         except WireError as error:
             raise OutcomeUnknown("UNREADABLE", error.hint, raw=error.raw) from error
         except VenueError as error:
-            self.notice(error)
+            self.notice(error.code)
             raise
 
     async def read(self, begin: Callable[[], Talk[T]]) -> T:
@@ -386,7 +386,7 @@ class Talks:
                         return reply
                     failure = _no_answer(call, reply)
                     wait = max(wait, _retry_after(reply))
-                if tries == READ_TRIES or wait >= READ_SECS:
+                if tries == READ_TRIES or wait >= READ_SECS or self.closed:
                     raise failure
                 await self._clock.sleep(wait)
 

@@ -110,13 +110,13 @@ def read_markets(body: bytes) -> dict[str, MarketFacts]:
     """
     try:
         rows = _ROWS.decode(body)
-    except (msgspec.MsgspecError, RecursionError) as broken:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as broken:
         raise WireError("UNREADABLE", "The list of markets is not a JSON list.") from broken
     markets: dict[str, MarketFacts] = {}
     for raw in rows:
         try:
             facts = _facts(_ROW.decode(raw))
-        except (msgspec.MsgspecError, OffGrid, ArithmeticError, RecursionError):
+        except (msgspec.MsgspecError, ValueError, ArithmeticError, RecursionError):
             continue
         if facts is not None:
             markets[facts.symbol] = facts
@@ -149,13 +149,20 @@ def _facts(row: _Market) -> MarketFacts | None:
         max_size_i=_on_grid(quantity.max_quantity, size_decimals, ROUND_FLOOR),
         min_price_i=max(tick_i, min_price or 0),
         max_price_i=_on_grid(price.max_price, price_decimals, ROUND_FLOOR),
-        # The base of a curve that rises with the size of the position: right for small ones only.
-        initial_margin=decimal_of(row.imf_function.base) if row.imf_function else Decimal(1),
+        initial_margin=_initial_margin(row),
         band_low=low,
         band_high=high,
         # LimitOnly and PostOnly books could not be left at market, so they do not count.
         tradable=row.order_book_state == "Open" and row.visible,
     )
+
+
+def _initial_margin(row: _Market) -> Decimal:
+    # The base of a curve that rises with the size of the position: right for small ones only.
+    margin = decimal_of(row.imf_function.base) if row.imf_function else Decimal(1)
+    if not 0 < margin <= 1:
+        raise OffGrid(f"{row.symbol}: a margin of {margin}")
+    return margin
 
 
 def _on_grid(text: str | None, decimals: int, rounding: str) -> int | None:

@@ -8,7 +8,16 @@ import re
 import anyio
 import pytest
 
-from core.clock import VIRTUAL_EPOCH_MS, PacedClock, SystemClock, VirtualClock, VirtualLoop, iso_utc, run_virtual
+from core.clock import (
+    VIRTUAL_EPOCH_MS,
+    PacedClock,
+    SystemClock,
+    VirtualClock,
+    VirtualLoop,
+    iso_utc,
+    run_virtual,
+    within,
+)
 
 
 def test_a_day_of_waiting_passes_at_once():
@@ -155,6 +164,42 @@ def test_a_paced_clock_shortens_waits_and_leaves_timestamps_alone():
     assert told == 120
     assert difference == 0
     assert now_ms == VIRTUAL_EPOCH_MS + 12_000
+
+
+@pytest.mark.parametrize(("limit_secs", "ended", "at"), [(5, True, 3), (2, False, 2)])
+def test_a_limit_on_a_handed_in_clock_ends_the_wait_or_lets_it_end(limit_secs, ended, at):
+    """[ours] within() says whether the wait ended in time, and is over at the earlier of the two."""
+
+    async def main():
+        clock = VirtualClock()
+        return await within(clock, limit_secs, lambda: clock.sleep(3)), clock.monotonic()
+
+    assert run_virtual(main()) == (ended, at)
+
+
+def test_a_limit_follows_the_paced_clock():
+    """[ours] A timeout of 120 s passes in 12 s at ten times the speed."""
+
+    async def main():
+        base = VirtualClock()
+        paced = PacedClock(base, 10)
+        assert (paced.speed, base.speed, SystemClock.speed) == (10, 1, 1)
+        return await within(paced, 120, anyio.sleep_forever), base.monotonic()
+
+    assert run_virtual(main()) == (False, 12)
+
+
+def test_a_limited_wait_that_fails_raises_its_own_exception():
+    """[ours] No exception group around it: callers catch what they know."""
+
+    async def fail():
+        raise LookupError("own words")
+
+    async def main():
+        await within(VirtualClock(), 5, fail)
+
+    with pytest.raises(LookupError, match="own words"):
+        run_virtual(main())
 
 
 @pytest.mark.parametrize("speed", [0, -1, float("nan")])

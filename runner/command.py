@@ -1,0 +1,283 @@
+"""
+The ``runner`` command. Heavy rooms are imported by the subcommand that needs them; ``--help`` needs none.
+
+Exit codes: 0 accepted, 1 played but not accepted, 2 wrong input (nothing sent), 3 venue or environment failed,
+4 interrupted and cleaned up, 5 not proven flat.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+if TYPE_CHECKING:
+    from runner.environment import OpenEnvironment
+    from runner.mistakes import Explained
+
+WRONG_INPUT: Final = 2
+ENVIRONMENT_FAILED: Final = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outside:
+    """What only the program's front door can give: settings, and the reports that stand beside this room."""
+
+    open_environment: OpenEnvironment
+    write_reports: Callable[[Path], None]
+    """Writes report.md, report.html and junit.xml into a run folder that has an outcome.json; raises ValueError."""
+    explanations: Callable[[], Mapping[str, Explained]]
+    version: Callable[[], str]
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse with the nearest right flag in its errors."""
+
+    def error(self, message: str) -> NoReturn:
+        words = message.split()
+        wrong = next((word for word in words if word.startswith("--")), None)
+        if "unrecognized arguments" in message and wrong is not None:
+            known = [flag for action in self._every_action() for flag in action.option_strings]
+            near = difflib.get_close_matches(wrong.partition("=")[0], known, n=1)
+            message = f"there is no flag {wrong}" + (f"; did you mean {near[0]}?" if near else "")
+        elif "invalid choice" in message:
+            message = _choice_words(message)
+        self.print_usage(sys.stderr)
+        sys.stderr.write(f"{self.prog}: {message}\n")
+        raise SystemExit(WRONG_INPUT)
+
+    def _every_action(self) -> list[argparse.Action]:
+        found = list(self._actions)
+        for action in self._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                for parser in action.choices.values():
+                    found += parser._actions
+        return found
+
+
+def _choice_words(message: str) -> str:
+    """``argument VERB: invalid choice: 'plya' (choose from …)`` with the nearest word."""
+    wrong = message.split("invalid choice: ")[1].split(" (")[0].strip("'")
+    options = [word.strip(" '") for word in message.partition("choose from ")[2].rstrip(")").split(",")]
+    near = difflib.get_close_matches(wrong, options, n=1)
+    return f"{wrong} is none of {', '.join(options)}" + (f"; did you mean {near[0]}?" if near else "")
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    parser = _Parser(prog="runner", description="Plays acceptance scenarios on exchanges or simulators.")
+    parser.add_argument("--version", action="store_true", help="print the version and leave")
+    verbs = parser.add_subparsers(dest="verb", metavar="COMMAND", parser_class=_Parser)
+
+    play = verbs.add_parser("play", help="check scenarios, play them, write the reports")
+    play.add_argument("files", nargs="+", metavar="FILE")
+    _inputs(play)
+    _running(play)
+    play.add_argument("--faults", metavar="FILE", help="fault rules for the simulators of this run")
+    play.add_argument("--progress", choices=("auto", "plain", "json"), default="auto", help="how to tell what happens")
+
+    check = verbs.add_parser("check", help="read scenarios and tell every mistake; nothing is sent")
+    check.add_argument("files", nargs="+", metavar="FILE")
+    check.add_argument("--format", choices=("text", "json", "github"), default="text")
+    _inputs(check)
+
+    plan = verbs.add_parser("plan", help="show what would happen; nothing is sent")
+    plan.add_argument("files", nargs="+", metavar="FILE")
+    _inputs(plan)
+    _running(plan)
+
+    explain = verbs.add_parser("explain", help="what a code means and what to do")
+    explain.add_argument("code", metavar="CODE")
+
+    steps = verbs.add_parser("steps", help="the verbs of scenarios, or one of them")
+    steps.add_argument("name", nargs="?", metavar="VERB")
+
+    report = verbs.add_parser("report", help="write the reports of a run again, from its outcome.json")
+    report.add_argument("run", metavar="RUN")
+    report.add_argument("--runs-dir", default="runs", help=argparse.SUPPRESS)
+
+    recover = verbs.add_parser("recover", help="after a crash: settle, cancel, flatten, report")
+    recover.add_argument("run", nargs="?", metavar="RUN")
+    _running(recover)
+    recover.add_argument("--progress", choices=("auto", "plain", "json"), default="auto")
+
+    sim = verbs.add_parser("sim", help="the simulators on their own")
+    sims = sim.add_subparsers(dest="sim_verb", metavar="serve", required=True, parser_class=_Parser)
+    serve = sims.add_parser("serve", help="serve simulators on loopback until stopped")
+    serve.add_argument("--venue", action="append", default=[], metavar="V")
+    serve.add_argument("--port-base", type=_port, default=None, metavar="N")
+    serve.add_argument("--seed", type=_seed, default=1, metavar="N")
+    serve.add_argument("--speed", type=_speed, default=1.0, metavar="N", help="how much livelier the markets are")
+    serve.add_argument("--faults", metavar="FILE")
+    serve.add_argument("--json", action="store_true", help="print one JSON line when all are ready")
+    return parser
+
+
+def _inputs(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--venue", action="append", default=[], metavar="V", help="play there instead; may be repeated")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="k=v", help="give an input of the scenario a value"
+    )
+
+
+def _running(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--on", choices=("sim", "testnet", "live"), default=None, help="where (default: sim)")
+    parser.add_argument("--seed", type=_seed, default=None, metavar="N", help="makes random waits repeat")
+    parser.add_argument("--speed", type=_speed, default=None, metavar="N", help="shorten the waits of a simulated play")
+    parser.add_argument("--sims", metavar="FILE|-", help="the JSON line of simulators that are up already")
+    parser.add_argument("--config", metavar="FILE", help="default: config.yaml, if there is one")
+    parser.add_argument("--log-level", choices=("DEBUG", "INFO", "WARNING", "ERROR"), default=None)
+
+
+def _seed(text: str) -> int:
+    if not text.isdigit() or len(text) > 18:
+        raise argparse.ArgumentTypeError("a seed is a whole number of at most 18 digits")
+    return int(text)
+
+
+def _port(text: str) -> int:
+    if not text.isdigit() or not 0 <= int(text) <= 65_000:
+        raise argparse.ArgumentTypeError("a port is a whole number from 0 to 65000")
+    return int(text)
+
+
+def _speed(text: str) -> float:
+    try:
+        speed = float(text)
+    except ValueError:
+        speed = 0.0
+    if not 0.1 <= speed <= 1000:
+        raise argparse.ArgumentTypeError("speed is a number from 0.1 to 1000")
+    return speed
+
+
+def main(argv: Sequence[str], outside: Outside) -> int:
+    """Run one command line and return its exit code. Never shows a traceback for wrong input."""
+    parser = make_parser()
+    try:
+        args = parser.parse_args(argv)
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    if args.version:
+        sys.stdout.write(f"runner {outside.version()}\n")
+        return 0
+    if args.verb is None:
+        parser.print_help()
+        return WRONG_INPUT
+    from runner.environment import WrongInput
+
+    try:
+        return _VERBS[args.verb](args, outside, list(argv))
+    except WrongInput as wrong:
+        for text in wrong.texts:
+            sys.stderr.write(f"{text}\n")
+        return WRONG_INPUT
+    except BrokenPipeError:
+        # Whoever read our output has left (`| head`).
+        return 0
+
+
+def _check(args: argparse.Namespace, outside: Outside, argv: list[str]) -> int:
+    from runner.load import load_scenarios
+    from runner.mistakes import counted, render_github, render_json, render_text
+    from venues import VENUES
+
+    found = load_scenarios(args.files, sets=args.set, venues=args.venue, known_venues=tuple(VENUES))
+    mistakes = list(found.mistakes)
+    # Only a sound file has its strategies looked up; that costs the engine's import.
+    if any(call.verb == "run_strategy" for s in found.scenarios for call in (*s.steps, *s.finally_)):
+        from runner.plan import make_plan
+
+        for scenario in found.scenarios:
+            mistakes += make_plan(scenario, known_venues=tuple(VENUES), on="sim", seed=0, speed=1)[1]
+    if args.format == "json":
+        sys.stdout.write(render_json(mistakes, found.files) + "\n")
+    elif args.format == "github":
+        sys.stdout.write(render_github(mistakes))
+    elif mistakes:
+        sys.stdout.write(render_text(mistakes, found.sources, found.files))
+    else:
+        sys.stdout.write(f"{counted(found.files, 'file')}, no mistakes\n")
+    return WRONG_INPUT if mistakes else 0
+
+
+def _play(args: argparse.Namespace, outside: Outside, argv: list[str]) -> int:
+    from runner.playing import play_files
+
+    return play_files(args, outside, argv)
+
+
+def _plan(args: argparse.Namespace, outside: Outside, argv: list[str]) -> int:
+    from runner.playing import show_plans
+
+    return show_plans(args, outside)
+
+
+def _recover(args: argparse.Namespace, outside: Outside, argv: list[str]) -> int:
+    from runner.recover import recover
+
+    return recover(args, outside, argv)
+
+
+def _explain(args: argparse.Namespace, outside: Outside, argv: list[str]) -> int:
+    pages = outside.explanations()
+    code = args.code.upper()
+    page = pages.get(code)
+    if page is None:
+        near = difflib.get_close_matches(code, list(pages), n=3)
+        hint = f"; the nearest are {', '.join(near)}" if near else f"; there are: {', '.join(sorted(pages))}"
+        sys.stderr.write(f"There is no code {args.code}{hint}\n")
+        return WRONG_INPUT
+    sys.stdout.write(f"{code}\n\n{page.meaning}\n\nWhat to do: {page.next_move}\n")
+    if page.example:
+        sys.stdout.write(f"\nExample:\n{page.example}\n")
+    return 0
+
+
+def _steps(args: argparse.Namespace, outside: Outside, argv: list[str]) -> int:
+    from runner.step_pages import step_page, step_table
+
+    text = step_table() if args.name is None else step_page(args.name)
+    sys.stdout.write(text)
+    return 0
+
+
+def _report(args: argparse.Namespace, outside: Outside, argv: list[str]) -> int:
+    folder = Path(args.run)
+    if not folder.is_dir():
+        folder = Path(args.runs_dir) / args.run
+    if not folder.is_dir():
+        known = sorted(path.name for path in Path(args.runs_dir).glob("*") if path.is_dir())
+        near = difflib.get_close_matches(args.run, known, n=1) or known[-1:]
+        hint = f"; the nearest is {near[0]}" if near else f"; {args.runs_dir}/ holds no runs"
+        sys.stderr.write(f"There is no run {args.run}{hint}\n")
+        return WRONG_INPUT
+    try:
+        outside.write_reports(folder)
+    except ValueError as error:
+        sys.stderr.write(f"{error}\n")
+        return WRONG_INPUT
+    sys.stdout.write(f"{folder / 'report.html'}\n")
+    return 0
+
+
+def _sim(args: argparse.Namespace, outside: Outside, argv: list[str]) -> int:
+    from runner.playing import serve_simulators
+
+    return serve_simulators(args)
+
+
+_VERBS: Final[Mapping[str, Callable[[argparse.Namespace, Outside, list[str]], Any]]] = {
+    "play": _play,
+    "check": _check,
+    "plan": _plan,
+    "explain": _explain,
+    "steps": _steps,
+    "report": _report,
+    "recover": _recover,
+    "sim": _sim,
+}

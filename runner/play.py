@@ -1,0 +1,466 @@
+"""The play of one scenario on one venue: connect, check, steps, finally, proof. It always ends with a verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, Final, Literal
+
+import anyio
+
+from core.chance import Chance
+from core.clock import Clock, within
+from core.log import get
+from core.precision import plain
+from execution.journal import Journal
+from execution.orders import Orders
+from execution.positions import Positions
+from execution.risk import Risk
+from execution.router import ExecutionRouter
+from execution.timeline import Timelines
+from runner import story
+from runner.events import EventLog
+from runner.outcome import Criterion, Failure, PositionChange, Quote, StepDone, Verdict
+from runner.outcome import Play as PlayTold
+from runner.outcome import Proof as ProofTold
+from runner.plan import Plan, longest_secs
+from runner.scenario import StepCall
+from steps import CODES as STEP_CODES
+from steps import STEPS, StepFailed
+from strategy.trading import Proof, Trading
+from venues.errors import CODES, LocalRuleError, VenueError
+from venues.events import MarginSeen, Source
+from venues.interface import Venue
+
+log = get(__name__)
+
+# Cleanup is not cut short by a play's own limits, but it must end.
+CLEANUP_SECS: Final = 120.0
+_STOP_SECS: Final = 5.0
+_QUOTE_SECS: Final = 1.0
+_MARGIN_SECS: Final = 5.0
+_MAX_QUOTES: Final = 2_000
+
+Status = Literal["passed", "failed", "skipped", "interrupted"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shared:
+    """What all plays of a run have in common."""
+
+    run: str
+    plan: Plan
+    clock: Clock
+    pace: Clock
+    chance: Chance
+    journal: Journal
+    timelines: Timelines
+    positions: Positions
+    risk: Risk
+    events: EventLog
+    desks: dict[str, Orders] = field(default_factory=dict)
+
+
+def explain(code: str) -> str:
+    """The next move for any code a play may end with."""
+    if code in CODES:
+        return CODES[code].next_move
+    return STEP_CODES[code][1] if code in STEP_CODES else "Read the log and report it."
+
+
+class VenuePlay:
+    """One venue's part of a run. :meth:`go` never raises, cancellation apart; :meth:`told` is its outcome."""
+
+    def __init__(self, shared: Shared, venue: Venue, account: str) -> None:
+        self.shared = shared
+        self.venue = venue
+        self.account = account
+        self.trade: Trading
+        self.steps: list[StepDone] = []
+        self.quotes: list[Quote] = []
+        self.error: Failure | None = None
+        self.proof: Proof | None = None
+        self.before: Decimal | None = None
+        self.interrupted = False
+        self.ended = False
+        self.environment_failed = False
+        self.unhandled: list[str] = []
+        self._began = False
+        self._scope: anyio.CancelScope | None = None
+        self.desk = Orders(
+            venue=venue,
+            account=account,
+            clock=shared.clock,
+            pace=shared.pace,
+            chance=shared.chance.fork(f"orders/{venue.name}"),
+            journal=shared.journal,
+            timelines=shared.timelines,
+            positions=shared.positions,
+            risk=shared.risk,
+        )
+        shared.desks[venue.name] = self.desk
+
+    @property
+    def name(self) -> str:
+        return self.venue.name
+
+    def say(self, text: str) -> None:
+        self.shared.events.say("note", venue=self.name, text=text)
+
+    def interrupt(self) -> None:
+        """End the steps now and go on to ``finally``."""
+        self.interrupted = True
+        if self._scope is not None:
+            self._scope.cancel()
+
+    # -- the play
+
+    async def go(self) -> None:
+        """Play to the end. Cleanup runs even when the surrounding scope is cancelled."""
+        say = self.shared.events.say
+        say("connecting", venue=self.name)
+        try:
+            await self._interruptible(self._begin)
+            if self._began:
+                async with anyio.create_task_group() as watch:
+                    watch.start_soon(self._sample_quotes)
+                    watch.start_soon(self._sample_margin)
+                    try:
+                        await self._interruptible(self._play_steps)
+                    finally:
+                        with anyio.CancelScope(shield=True):
+                            await self._clean_up()
+                        watch.cancel_scope.cancel()
+        finally:
+            with anyio.CancelScope(shield=True):
+                self._end_play()
+                with anyio.move_on_after(_STOP_SECS):
+                    await self.venue.stop()
+                self.ended = True
+                say("ended", venue=self.name, verdict=self.verdict(), text=self.sentence())
+
+    async def _interruptible(self, part: Callable[[], Awaitable[None]]) -> None:
+        if not self.interrupted:
+            with anyio.CancelScope() as self._scope:
+                await part()
+            self._scope = None
+
+    async def _begin(self) -> None:
+        scenario = self.shared.plan.scenario
+        try:
+            await self.venue.start()
+            self.trade = Trading(
+                ExecutionRouter(self.shared.desks),
+                venue=self.name,
+                symbol=scenario.symbol,
+                kind=scenario.market,
+                run=self.shared.run,
+                clock=self.shared.clock,
+                pace=self.shared.pace,
+                chance=self.shared.chance.fork(f"play/{self.name}"),
+                side=scenario.side,
+                size=scenario.size,
+            )
+            market = self.trade.market
+            self.shared.positions.follow(market)
+            await self.venue.watch(market.venue_symbol)
+            baseline = self.shared.positions.set_baseline(market)
+            self.before = (await self.trade.proof()).quantity
+            await self._refuse_dirty()
+            self.shared.journal.begin_play(
+                play=self.trade.play,
+                run=self.shared.run,
+                venue=self.name,
+                account=self.account,
+                symbol=scenario.symbol,
+                market=scenario.market,
+                spot_baseline=plain(baseline),
+                now_ms=self.shared.clock.now_ms(),
+            )
+            await self._read_margin()
+            self._began = True
+            self.shared.events.say("ready", venue=self.name, venue_symbol=market.venue_symbol)
+        except VenueError as error:
+            self.environment_failed = error.code != "UNKNOWN_SYMBOL"
+            self.error = Failure(code=error.code, message=str(error), next_move=explain(error.code))
+        except StepFailed as failed:
+            self.environment_failed = True
+            self.error = Failure(code=failed.code, message=failed.message, next_move=failed.next_move)
+        except Exception as error:
+            self._survive("while connecting", error)
+            self.environment_failed = True
+
+    async def _refuse_dirty(self) -> None:
+        """A run that begins on a position or orders it does not own cannot prove what it did itself."""
+        proof = await self.trade.proof()
+        if proof.open_orders or (self.trade.kind == "perp" and not proof.flat()):
+            raise StepFailed(
+                "DIRTY_ACCOUNT",
+                f"{self.name} already holds {plain(proof.quantity)} {self.trade.symbol} and {proof.open_orders} open "
+                "orders in this market",
+                "Close them first, or run `runner recover` if an earlier run left them.",
+            )
+
+    async def _play_steps(self) -> None:
+        failed = False
+        for index, call in enumerate(self.shared.plan.scenario.steps):
+            if failed or self.interrupted:
+                self._record(index, "steps", call, "skipped")
+                continue
+            failed = not await self._step(index, "steps", call)
+
+    async def _clean_up(self) -> None:
+        # Steps that an interruption kept from starting still stand in the report.
+        calls = self.shared.plan.scenario.steps
+        for index in range(len(self.steps), len(calls)):
+            self._record(index, "steps", calls[index], "skipped")
+        self.shared.events.say("cleanup", venue=self.name)
+        with anyio.move_on_after(CLEANUP_SECS) as limit:
+            for index, call in enumerate(self.shared.plan.scenario.finally_):
+                await self._step(index, "finally", call)
+            await self._prove_flat()
+            await self._read_margin()
+        if limit.cancelled_caught:
+            self._fail(
+                Failure(code="NOT_FLAT", message="the cleanup did not end in time", next_move=explain("NOT_FLAT"))
+            )
+
+    async def _prove_flat(self) -> None:
+        await self.desk.settle_all(self.desk.unsettled(self.trade.market.venue_symbol))
+        try:
+            self.proof = await self.trade.flat_proof()
+        except StepFailed as failed:
+            self._fail(Failure(code=failed.code, message=failed.message, next_move=failed.next_move))
+            await self._read_proof()
+        except VenueError as error:
+            self._fail(Failure(code=error.code, message=f"flat is not proven: {error}", next_move=explain("NOT_FLAT")))
+
+    async def _read_proof(self) -> None:
+        try:
+            self.proof = await self.trade.proof()
+        except VenueError as error:
+            log.warning("no last reading", venue=self.name, error=str(error))
+
+    # -- steps
+
+    async def _step(self, index: int, phase: Literal["steps", "finally"], call: StepCall) -> bool:
+        """Run one step and record it. True when it passed."""
+        say, clock = self.shared.events.say, self.shared.clock
+        say("step", venue=self.name, phase=phase, index=index, verb=call.verb, words=call.words)
+        began = clock.now_ms()
+        status: Status = "interrupted"
+        detail, numbers = "", {}
+        try:
+            # A step has its own time limit; this one stands behind it, for a venue that never answers.
+            async def whole() -> None:
+                nonlocal status, detail, numbers
+                done = await STEPS[call.verb].run(self, self.shared.plan.args[id(call)])
+                status, detail, numbers = "passed", done.detail, dict(done.numbers)
+
+            limit_secs = longest_secs(call) / self.shared.pace.speed + CLEANUP_SECS
+            if not await within(clock, limit_secs, whole):
+                raise StepFailed("WS_TIMEOUT", f"{call.verb} took longer than {limit_secs:g} s", explain("WS_TIMEOUT"))
+        except StepFailed as failed:
+            status, detail = "failed", failed.message
+            self._fail(Failure(code=failed.code, message=failed.message, next_move=failed.next_move))
+        except VenueError as error:
+            status, detail = "failed", str(error)
+            self._fail(Failure(code=error.code, message=str(error), next_move=explain(error.code)))
+        except Exception as error:
+            status, detail = "failed", self._survive(f"in step {call.verb}", error)
+        finally:
+            self._record(index, phase, call, status, began, detail, numbers)
+            say("step_ended", venue=self.name, phase=phase, index=index, verb=call.verb, status=status, text=detail)
+        return status == "passed"
+
+    def _record(
+        self,
+        index: int,
+        phase: Literal["steps", "finally"],
+        call: StepCall,
+        status: Status,
+        began: int | None = None,
+        detail: str = "",
+        numbers: dict[str, Any] | None = None,
+    ) -> None:
+        self.steps.append(
+            StepDone(
+                index=index,
+                phase=phase,
+                verb=call.verb,
+                words=call.words,
+                status=status,
+                started_ms=began,
+                ended_ms=None if began is None else self.shared.clock.now_ms(),
+                detail=detail,
+                numbers=numbers or {},
+            )
+        )
+
+    def _fail(self, failure: Failure) -> None:
+        # The first failure is the cause; what follows is seen in the steps.
+        self.error = self.error or failure
+
+    def _survive(self, where: str, error: Exception) -> str:
+        """A fault of our own: the play ends, its cleanup runs, and the report says so."""
+        log.exception("unhandled error", venue=self.name, where=where)
+        words = f"an error of the program itself {where}: {type(error).__name__}: {error}"
+        self.unhandled.append(words)
+        self._fail(Failure(code="INTERNAL", message=words, next_move="Keep the log and report it."))
+        return words
+
+    # -- watching
+
+    async def _sample_quotes(self) -> None:
+        market = self.trade.market
+        account = self.shared.positions.account(self.name)
+        while True:
+            book = account.books.get(market.venue_symbol)
+            if book is not None and len(self.quotes) < _MAX_QUOTES:
+                bid = None if book.bid_i is None else market.price_text(book.bid_i)
+                ask = None if book.ask_i is None else market.price_text(book.ask_i)
+                if not self.quotes or (self.quotes[-1].bid, self.quotes[-1].ask) != (bid, ask):
+                    self.quotes.append(Quote(ts_ms=self.shared.clock.now_ms(), bid=bid, ask=ask))
+            await self.shared.pace.sleep(_QUOTE_SECS)
+
+    async def _sample_margin(self) -> None:
+        while True:
+            await self.shared.clock.sleep(_MARGIN_SECS)
+            await self._read_margin()
+
+    async def _read_margin(self) -> None:
+        try:
+            seen = await self.venue.get_margin()
+        except VenueError as error:
+            log.warning("margin not read", venue=self.name, error=str(error))
+            return
+        self.shared.positions.account(self.name).take(
+            MarginSeen(balance=seen.balance, available=seen.available, source=Source.REST), self.shared.clock.now_ms()
+        )
+
+    # -- the end
+
+    @property
+    def proven_flat(self) -> bool:
+        """True also when nothing was ever sent."""
+        return not self._began or (self.proof is not None and self.proof.proves_flat)
+
+    def verdict(self) -> Verdict:
+        if not self.proven_flat:
+            return "not_proven_flat"
+        if self.interrupted:
+            return "interrupted"
+        if self.environment_failed:
+            return "environment_failed"
+        return "not_accepted" if self.error or self.unhandled else "accepted"
+
+    def sentence(self) -> str:
+        """The verdict for people."""
+        match self.verdict():
+            case "not_proven_flat":
+                if self.proof is None:
+                    return f"{self.name} is NOT proven flat: its last reading failed"
+                return f"{self.name} is NOT proven flat: {story.proof_words(self.proof, self.trade.symbol)}"
+            case "interrupted":
+                return f"{self.name} was interrupted and is proven flat" if self._began else f"{self.name}: interrupted"
+            case "environment_failed":
+                return f"{self.name} could not be played: {self.error.message if self.error else ''}"
+            case "not_accepted":
+                return f"{self.name} failed and is proven flat: {self.error.message if self.error else ''}"
+            case _:
+                return f"{self.name} played every step and is proven flat"
+
+    def _end_play(self) -> None:
+        if self._began and self.proven_flat:
+            try:
+                self.shared.journal.end_play(self.trade.play, self.verdict(), self.shared.clock.now_ms())
+            except LocalRuleError as error:
+                self.desk.note(error.code, error.hint)
+        self.desk.stop_listening()
+
+    def told(self, verdict: Verdict, sentence: str) -> PlayTold:
+        """The outcome's part for this venue; the run's acceptance lines may have changed the verdict."""
+        scenario, desk = self.shared.plan.scenario, self.desk
+        orders = [order for order in desk.book.values() if order.intent.leg.startswith(f"{self.shared.run}/")]
+        notices = story.tell_notices(desk, alarms=False)
+        return PlayTold(
+            venue=self.name,
+            market=scenario.market,
+            symbol=scenario.symbol,
+            venue_symbol=self.trade.market.venue_symbol if self._began else "",
+            side=scenario.side,
+            size=str(scenario.size),
+            verdict=verdict,
+            sentence=sentence,
+            error=self.error,
+            steps=tuple(self.steps),
+            tracking=tuple(story.tell_tracking(result) for result in desk.trackings),
+            orders=tuple(story.tell_order(order, self.shared.timelines) for order in orders),
+            fees=story.tell_fees(orders),
+            position=self._position_told(),
+            margin=story.tell_margin(self.shared.positions.account(self.name).margin_changes),
+            quotes=tuple(self.quotes),
+            connection=story.tell_connection(desk),
+            errors=notices,
+            alarms=story.tell_notices(desk, alarms=True),
+        )
+
+    def _position_told(self) -> PositionChange:
+        proof = self.proof
+        if proof is None:
+            return PositionChange(before=None if self.before is None else plain(self.before))
+        return PositionChange(
+            before=None if self.before is None else plain(self.before),
+            after=plain(proof.quantity),
+            flat=proof.proves_flat,
+            proof=ProofTold(
+                source="rest", read_ms=proof.read_ms, quantity=plain(proof.quantity), open_orders=proof.open_orders
+            ),
+        )
+
+    def acceptance(self) -> list[Criterion]:
+        """This venue's lines of the acceptance table."""
+        accept = self.shared.plan.scenario.accept
+        lines: list[Criterion] = []
+
+        def line(criterion: str, wanted: str, evidence: str, passed: bool | None) -> None:
+            verdict: Literal["passed", "failed", "not_tested"] = (
+                "not_tested" if passed is None else "passed" if passed else "failed"
+            )
+            lines.append(
+                Criterion(criterion=criterion, wanted=wanted, evidence=evidence, verdict=verdict, venue=self.name)
+            )
+
+        if accept.round_trip_at_least is not None:
+            trips = story.round_trips(self.desk.book.values(), self.trade.market) if self._began else 0
+            line(
+                "round_trip",
+                f"at least {accept.round_trip_at_least}",
+                f"{trips} round trip{'' if trips == 1 else 's'} by the exchange's own trades",
+                trips >= accept.round_trip_at_least,
+            )
+        if accept.flat:
+            if self.proof is not None:
+                line(
+                    "flat",
+                    "no position, no open order",
+                    story.proof_words(self.proof, self.trade.symbol),
+                    self.proven_flat,
+                )
+            else:
+                line("flat", "no position, no open order", "nothing was sent", None if not self._began else False)
+        if accept.no_unhandled_errors:
+            evidence = self.unhandled[0] if self.unhandled else "none"
+            line("no_unhandled_errors", "none", evidence, not self.unhandled)
+        if accept.logs_complete:
+            faults = story.log_faults(self.desk.book.values(), self.shared.timelines)
+            faults += [f"events.jsonl: {failure}" for failure in self.shared.events.failures]
+            count = len(self.desk.book)
+            line(
+                "logs_complete",
+                "every order's timeline replays to its final state",
+                faults[0] if faults else f"{count} timelines replayed",
+                not faults,
+            )
+        return lines

@@ -1,0 +1,290 @@
+"""From a command line to runs: check, plan, reach the venues, play, write everything down, and tell what came of it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import anyio
+
+from core import log as logs
+from core.chance import Chance
+from core.clock import SystemClock, iso_utc
+from runner.command import ENVIRONMENT_FAILED, Outside
+from runner.environment import Environment, WrongInput
+from runner.events import EventLog
+from runner.live import teller
+from runner.load import load_scenarios
+from runner.mistakes import counted, render_text
+from runner.outcome import Outcome, to_json
+from runner.plan import Plan, make_plan, plan_json
+from runner.run import Folders, Interruption, run_plan
+from runner.scenario import Scenario
+from runner.sims import DEFAULT_PORT, Lines, SimsError, read_faults, read_sims, simulators
+from runner.site import open_site
+from venues import VENUES
+from venues.errors import LocalRuleError
+from venues.simulation.faults import Faults
+
+_SECOND_SIGNAL_EXIT = 5
+
+
+def environment_of(args: argparse.Namespace, outside: Outside) -> Environment:
+    """Settings from config and flags. Raises WrongInput."""
+    flags = {"on": args.on, "seed": args.seed, "speed": args.speed, "log_level": args.log_level}
+    return outside.open_environment(args.config, flags)
+
+
+def plans_of(args: argparse.Namespace, environment: Environment, now_ms: int) -> list[tuple[Plan, str]]:
+    """Every file checked and planned, with its text (secrets masked). Raises WrongInput with all mistakes at once."""
+    found = load_scenarios(args.files, sets=args.set, venues=args.venue, known_venues=tuple(VENUES))
+    mistakes = list(found.mistakes)
+    plans = []
+    for scenario in found.scenarios:
+        plan, more = make_plan(
+            scenario,
+            known_venues=tuple(VENUES),
+            on=environment.on,
+            seed=_seed(environment, scenario, now_ms),
+            speed=environment.speed,
+        )
+        mistakes += more
+        if plan is not None:
+            plans.append((plan, found.sources[scenario.path]))
+    if mistakes:
+        raise WrongInput([render_text(mistakes, found.sources, found.files).rstrip("\n")])
+    return plans
+
+
+def _seed(environment: Environment, scenario: Scenario, now_ms: int) -> int:
+    if environment.seed is not None:
+        return environment.seed
+    # Without a wish the moment decides; the report says which seed it was.
+    return scenario.seed if scenario.seed is not None else now_ms % 1_000_000
+
+
+def play_files(args: argparse.Namespace, outside: Outside, argv: Sequence[str]) -> int:
+    """``runner play``: one run a file, one after the other; the worst exit code."""
+    environment = environment_of(args, outside)
+    plans = plans_of(args, environment, SystemClock().now_ms())
+    try:
+        sims = read_sims(args.sims) if args.sims else None
+        faults = read_faults(Path(args.faults), Chance("faults")) if args.faults else None
+    except SimsError as error:
+        raise WrongInput([str(error)]) from error
+    worst = 0
+    for plan, text in plans:
+        code = play_plan(plan, text, environment, outside, argv, progress=args.progress, sims=sims, faults=faults)
+        worst = max(worst, code, key=_BADNESS.index)
+        if code == 4:
+            break
+    return worst
+
+
+_BADNESS = (0, 1, 3, 2, 4, 5)
+"""Exit codes from best to worst."""
+
+
+def play_plan(
+    plan: Plan,
+    text: str,
+    environment: Environment,
+    outside: Outside,
+    argv: Sequence[str],
+    *,
+    progress: str = "auto",
+    sims: Lines | None = None,
+    faults: Faults | None = None,
+) -> int:
+    """Play one plan into a new run folder, write the reports, and tell the result. Returns the exit code."""
+    clock = SystemClock()
+    folder = new_run_folder(environment.runs_dir, plan.scenario.name, clock.now_ms())
+    (folder / "plan.json").write_bytes(plan_json(plan))
+    logs.configure(level=environment.log_level, json=environment.log_json, stream=sys.stderr, file=folder / "log.jsonl")
+    events = EventLog(folder / "events.jsonl", clock)
+    events.listen(teller(progress, sys.stdout))
+    # The state of simulators that end with the run is of no use to a later one.
+    own_sims = plan.on == "sim" and sims is None
+    folders = Folders(
+        run=folder,
+        orders=environment.logs_dir / "orders",
+        journal=folder / "journal.db" if own_sims else environment.state_dir / "journal.db",
+    )
+    chance = Chance(plan.seed)
+    interruption = Interruption()
+
+    async def whole() -> Outcome:
+        async with anyio.create_task_group() as group:
+            group.start_soon(_hear_signals, interruption, events)
+            async with open_site(
+                plan, environment=environment, clock=clock, chance=chance, sims=sims, faults=faults
+            ) as (reach, heartbeat):
+                outcome = await run_plan(
+                    plan,
+                    run_id=folder.name,
+                    text=text,
+                    folders=folders,
+                    clock=clock,
+                    chance=chance,
+                    reach=reach,
+                    events=events,
+                    caps=environment.caps,
+                    heartbeat=heartbeat,
+                    command=("runner", *argv),
+                    interruption=interruption,
+                )
+            group.cancel_scope.cancel()
+        return outcome
+
+    try:
+        outcome = _unwrapped(whole)
+    except (SimsError, LocalRuleError) as error:
+        events.say("failed", text=str(error))
+        sys.stderr.write(f"{error}\n")
+        return ENVIRONMENT_FAILED
+    finally:
+        events.close()
+    write_outcome(folder, outcome)
+    outside.write_reports(folder)
+    logs.close()
+    if progress != "json":
+        sys.stdout.write(ending_words(outcome, folder))
+    return outcome.exit_code
+
+
+def _unwrapped(whole: Any) -> Outcome:
+    """Run, and let a lone error out of its group."""
+    try:
+        outcome: Outcome = anyio.run(whole)
+        return outcome
+    except BaseExceptionGroup as group:
+        error: BaseException = group
+        while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+            error = error.exceptions[0]
+        raise error from None
+
+
+async def _hear_signals(interruption: Interruption, events: EventLog) -> None:
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as heard:
+        async for number in heard:
+            name = signal.Signals(number).name
+            if interruption.signal is None:
+                events.say("interrupted", text=f"{name}: cleaning up; once more leaves at once", signal=name)
+                interruption.interrupt(name)
+                continue
+            words = interruption.open_words()
+            events.say("left", text=f"{name} again", open=words)
+            sys.stderr.write("Left at once. What may still be open:\n")
+            for line in words or ["nothing that we know of; it was not proven"]:
+                sys.stderr.write(f"  {line}\n")
+            sys.stderr.write("Run `runner recover`, or look at the exchange's own page.\n")
+            sys.stderr.flush()
+            sys.stdout.flush()
+            # No cleanup, as asked: whatever could still run here could also hang.
+            os._exit(_SECOND_SIGNAL_EXIT)
+
+
+def new_run_folder(runs_dir: Path, name: str, now_ms: int) -> Path:
+    """``runs/20260105T000000Z-name``, with a number behind it when that is taken."""
+    stamp = iso_utc(now_ms)[:19].replace("-", "").replace(":", "") + "Z"
+    for number in range(1, 1000):
+        folder = runs_dir / (f"{stamp}-{name}" if number == 1 else f"{stamp}-{name}-{number}")
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise WrongInput([f"The run folder {folder} cannot be made: {error.strerror}."]) from error
+        return folder
+    raise WrongInput([f"{runs_dir} already holds 999 runs of this second."])
+
+
+def write_outcome(folder: Path, outcome: Outcome) -> None:
+    """Write outcome.json whole or not at all."""
+    part = folder / "outcome.json.part"
+    part.write_bytes(to_json(outcome))
+    part.replace(folder / "outcome.json")
+
+
+def ending_words(outcome: Outcome, folder: Path) -> str:
+    """The last lines a person reads."""
+    lines = ["", outcome.sentence]
+    for play in outcome.plays:
+        if play.error is not None and play.error.next_move:
+            lines.append(f"  {play.venue}: {play.error.code} - {play.error.next_move}")
+    lines.append(f"Report: {folder / 'report.html'}")
+    if outcome.on == "sim":
+        lines.append("This was a simulation. Next: `runner plan FILE --on live` shows what a real run would do.")
+    return "\n".join(lines) + "\n"
+
+
+def show_plans(args: argparse.Namespace, outside: Outside) -> int:
+    """``runner plan``: what would happen. Nothing is sent."""
+    environment = environment_of(args, outside)
+    for plan, _ in plans_of(args, environment, SystemClock().now_ms()):
+        sys.stdout.write(plan_words(plan))
+    return 0
+
+
+def plan_words(plan: Plan) -> str:
+    """A plan for people."""
+    scenario = plan.scenario
+    lines = [
+        f"Plan of {scenario.name}: {scenario.title} (not executed)",
+        f"  where:    {plan.on}, {counted(len(plan.venues), 'exchange')}: {', '.join(plan.venues)}",
+        f"  market:   {scenario.symbol} {scenario.market}, {scenario.side} {scenario.size}",
+        f"  seed:     {plan.seed}",
+        f"  longest:  {plan.longest_secs / plan.speed:.0f} s"
+        + (f" (waits {plan.speed:g} times shorter)" if plan.speed != 1 else ""),
+    ]
+    for value in scenario.inputs.values():
+        lines.append(f"  input:    {value.name} = {value.text} ({value.origin})")
+    lines += [f"  {n}. {call.words}" for n, call in enumerate(scenario.steps, 1)]
+    lines += [f"  finally: {call.words}" for call in scenario.finally_]
+    lines.append(f"  plan hash {plan.hash}")
+    return "\n".join(lines) + "\n"
+
+
+def serve_simulators(args: argparse.Namespace) -> int:
+    """``runner sim serve``: until TERM or Ctrl-C."""
+    import json
+
+    unknown = [venue for venue in args.venue if venue not in VENUES]
+    if unknown:
+        raise WrongInput([f"There is no exchange called {name}; there are: {', '.join(VENUES)}." for name in unknown])
+    try:
+        faults = read_faults(Path(args.faults), Chance(args.seed).fork("faults")) if args.faults else None
+    except SimsError as error:
+        raise WrongInput([str(error)]) from error
+
+    async def whole() -> None:
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as heard:
+            async with simulators(
+                args.venue or tuple(VENUES),
+                clock=SystemClock(),
+                seed=args.seed,
+                speed=args.speed,
+                faults=faults,
+                port_base=DEFAULT_PORT if args.port_base is None else args.port_base,
+            ) as lines:
+                sys.stdout.write(json.dumps(lines) + "\n" if args.json else _addresses(lines))
+                sys.stdout.flush()
+                async for _ in heard:
+                    return
+
+    try:
+        anyio.run(whole)
+    except SimsError as error:
+        sys.stderr.write(f"{error}\n")
+        return ENVIRONMENT_FAILED
+    return 0
+
+
+def _addresses(lines: Mapping[str, Mapping[str, Any]]) -> str:
+    rows = [f"{venue:12} {line['rest']}  {line['ws']}" for venue, line in lines.items()]
+    return "\n".join([*rows, "Ctrl-C stops them; --json also prints the throwaway keys."]) + "\n"

@@ -1,0 +1,99 @@
+"""The simulators of a run: started here, served to others (``runner sim serve``), or found by their JSON line."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from core.chance import Chance
+from core.clock import Clock
+from venues import VENUES
+from venues.simulation import open_simulator
+from venues.simulation.faults import Faults
+from venues.simulation.gate import FaultGate
+from venues.simulation.server import serve
+
+Lines = Mapping[str, Mapping[str, Any]]
+"""The object of the JSON line: venue → rest, ws, credentials, symbols."""
+
+DEFAULT_PORT: Final = 9100
+
+
+class SimsError(Exception):
+    """The simulators cannot be started or found; the text says why and what to do."""
+
+
+@contextlib.asynccontextmanager
+async def simulators(
+    venues: Sequence[str],
+    *,
+    clock: Clock,
+    seed: int | str,
+    speed: float = 1.0,
+    faults: Faults | None = None,
+    port_base: int | None = None,
+) -> AsyncIterator[Lines]:
+    """
+    Run one simulator a venue while the block runs, on loopback.
+
+    Raises:
+        SimsError: a port is taken.
+    """
+    chance = Chance(seed)
+    rules = faults or Faults()
+    gates = {}
+    for venue in venues:
+        own = rules.for_venue(venue)
+        app = open_simulator(venue, clock=clock, chance=chance.fork(f"sim/{venue}"), faults=own, speed=speed)
+        gates[venue] = FaultGate(app, own, clock)
+    try:
+        async with serve(gates, port_base) as addresses:
+            yield {venue: gate.app.bootstrap(*addresses[venue]) for venue, gate in gates.items()}
+    except OSError as error:
+        raise SimsError(f"The simulators cannot listen: {error}. Choose another --port-base.") from error
+
+
+def read_sims(source: str) -> Lines:
+    """
+    The JSON line of a ``runner sim serve --json`` that is already up; ``-`` reads standard input.
+
+    Raises:
+        SimsError: unreadable, or not such a line.
+    """
+    try:
+        text = sys.stdin.readline() if source == "-" else Path(source).read_text(encoding="utf-8")
+        lines = json.loads(text)
+        assert isinstance(lines, dict)
+        for venue, line in lines.items():
+            assert venue in VENUES
+            assert {"rest", "ws", "credentials"} <= set(line)
+    except OSError as error:
+        raise SimsError(f"--sims {source} cannot be read: {error.strerror}.") from error
+    except (ValueError, AssertionError, TypeError) as error:
+        raise SimsError(
+            f"--sims {source} does not hold the JSON line that `runner sim serve --json` prints."
+        ) from error
+    return lines
+
+
+def read_faults(path: Path, chance: Chance) -> Faults:
+    """
+    Fault rules from a YAML or JSON file.
+
+    Raises:
+        SimsError: unreadable, or with the rule, key and allowed words that are wrong.
+    """
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        data = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+        return Faults.load(data, chance=chance, venues=tuple(VENUES))
+    except OSError as error:
+        raise SimsError(f"--faults {path} cannot be read: {error.strerror}.") from error
+    except (YAMLError, ValueError) as error:
+        raise SimsError(f"--faults {path}: {error}") from error

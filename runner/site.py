@@ -1,0 +1,159 @@
+"""How a run reaches its venues: simulators of its own, simulators that are up already, or the exchanges themselves."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from core.chance import Chance
+from core.clock import Clock
+from core.log import get
+from core.secrets import VAULT
+from runner.environment import Environment, WrongInput
+from runner.heartbeat import Endpoint, HeartbeatSettings
+from runner.plan import Plan
+from runner.run import Reached
+from runner.sims import Lines, simulators
+from venues import open_room
+from venues.connector import Connector
+from venues.errors import LocalRuleError
+from venues.simulation.app import Peer, Reply, Request
+from venues.simulation.faults import Faults
+from venues.simulation.gate import FaultGate
+from venues.simulation.server import serve
+from venues.wire import SocketWire
+
+Reach = Callable[[str], Awaitable[Reached]]
+
+
+def account_name(venue: str, credentials: Mapping[str, str]) -> str:
+    """The account behind a key, as journal and logs name it: the venue and a fingerprint that gives nothing away."""
+    material = "\n".join(f"{name}={credentials[name]}" for name in sorted(credentials))
+    return f"{venue}:{hashlib.sha256(material.encode()).hexdigest()[:12]}"
+
+
+def keys_of(environment: Environment, venues: Sequence[str]) -> dict[str, dict[str, str]]:
+    """
+    The keys of every venue of a real run.
+
+    Raises:
+        WrongInput: with every environment variable that is missing.
+    """
+    found, texts = {}, []
+    for venue in venues:
+        keys = environment.keys(venue)
+        if keys.missing:
+            texts.append(
+                f"No key for {venue}: set {' and '.join(keys.missing)} in the environment, "
+                "or play on simulators without --on."
+            )
+        found[venue] = {name: secret.reveal() for name, secret in keys.secrets.items()}
+    if texts:
+        raise WrongInput(texts)
+    return found
+
+
+@contextlib.asynccontextmanager
+async def open_site(
+    plan: Plan,
+    *,
+    environment: Environment,
+    clock: Clock,
+    chance: Chance,
+    sims: Lines | None,
+    faults: Faults | None = None,
+) -> AsyncIterator[tuple[Reach, HeartbeatSettings]]:
+    """
+    Yield how to reach each venue, and the heartbeat to use (a simulated run without endpoints gets one of its own).
+
+    Raises:
+        WrongInput: a key is missing or has the wrong form, or the venue has no such place.
+        SimsError: simulators cannot listen.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        heartbeat = environment.heartbeat
+        if plan.on == "sim":
+            if sims is None:
+                sims = await stack.enter_async_context(
+                    simulators(plan.venues, clock=clock, seed=plan.seed, speed=plan.speed, faults=faults)
+                )
+            absent = [venue for venue in plan.venues if venue not in sims]
+            if absent:
+                raise WrongInput([f"--sims has no simulator of {venue}; it has {', '.join(sims)}." for venue in absent])
+            credentials = {venue: _texts(sims[venue]["credentials"]) for venue in plan.venues}
+            if not heartbeat.endpoints:
+                url = await stack.enter_async_context(_receiver(clock))
+                heartbeat = replace(heartbeat, endpoints=(Endpoint(url=url),))
+        else:
+            credentials = keys_of(environment, plan.venues)
+        for own in credentials.values():
+            for name, text in own.items():
+                if name not in _PUBLIC:
+                    VAULT.remember(text)
+        dialects, texts = {}, []
+        for venue in plan.venues:
+            room = open_room(venue)
+            try:
+                places = room.endpoints(plan.on, None if sims is None else sims[venue])
+                dialects[venue] = (room.make_dialect(credentials[venue], places), places)
+            except LocalRuleError as error:
+                texts.append(f"{venue}: {error.hint}")
+        if texts:
+            raise WrongInput(texts)
+
+        async def reach(venue: str) -> Reached:
+            dialect, places = dialects[venue]
+            connector = Connector(
+                dialect, places, SocketWire(), clock, chance.fork(f"connector/{venue}"), log=get(f"venues.{venue}")
+            )
+            return Reached(venue=connector, account=account_name(venue, credentials[venue]))
+
+        yield reach, heartbeat
+
+
+# Parts of a simulator's credentials that are no secret and occur in ordinary texts.
+_PUBLIC = frozenset({"account_index", "api_key_index", "chain_id", "address"})
+
+
+def _texts(credentials: Mapping[str, Any]) -> dict[str, str]:
+    return {name: str(value) for name, value in credentials.items()}
+
+
+class _Receiver:
+    """A heartbeat receiver on loopback for simulated runs: it takes every beat, so gaps are measured for real."""
+
+    name = "heartbeat"
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    def http(self, request: Request) -> Reply:
+        return Reply(204 if request.method == "POST" else 405, b"")
+
+    def ws_open(self, peer: Peer, path: str, headers: Mapping[str, str]) -> None:
+        peer.close(1008, "no streams here")
+
+    def ws_text(self, peer: Peer, text: str) -> None: ...
+    def ws_closed(self, peer: Peer) -> None: ...
+    def advance(self) -> None: ...
+
+    def next_due_ms(self) -> int:
+        return self._clock.now_ms() + 60_000
+
+    def http_kind(self, request: Request) -> str:
+        return "other"
+
+    def message_kind(self, text: str) -> str:
+        return "other"
+
+    def bootstrap(self, rest: str, ws: str) -> dict[str, Any]:
+        return {"rest": rest}
+
+
+@contextlib.asynccontextmanager
+async def _receiver(clock: Clock) -> AsyncIterator[str]:
+    async with serve({"heartbeat": FaultGate(_Receiver(clock), Faults(), clock)}) as addresses:
+        yield f"{addresses['heartbeat'].rest}/beat"
