@@ -29,7 +29,7 @@ from core.clock import iso_utc
 from core.precision import plain
 from reports.charts import lanes_chart, price_chart
 from reports.junit import junit
-from reports.text import cell, fence, rounded
+from reports.text import cell, fence, rounded, visible
 from schemas.outcome import NAME, faults
 
 Row = Mapping[str, Any]
@@ -123,7 +123,7 @@ def render(outcome: Row, *, place: str = "outcome.json") -> Rendered:
     page = _pages().get_template("report.html.j2")
     html = page.render(
         o=outcome,
-        title=outcome["scenario"]["title"] or outcome["scenario"]["name"],
+        title=visible(outcome["scenario"]["title"] or outcome["scenario"]["name"], 160),
         verdict=VERDICTS[outcome["verdict"]],
         parts={name: to_html(text) for name, text in parts.items()},
         after=after,

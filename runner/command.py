@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 if TYPE_CHECKING:
     from runner.environment import OpenEnvironment
@@ -171,7 +171,8 @@ def main(argv: Sequence[str], outside: Outside) -> int:
     from runner.environment import WrongInput
 
     try:
-        return _VERBS[args.verb](args, outside, list(argv))
+        code: int = _VERBS[args.verb](args, outside, list(argv))
+        return code
     except WrongInput as wrong:
         for text in wrong.texts:
             sys.stderr.write(f"{text}\n")
@@ -271,7 +272,7 @@ def _sim(args: argparse.Namespace, outside: Outside, argv: list[str]) -> int:
     return serve_simulators(args)
 
 
-_VERBS: Final[Mapping[str, Callable[[argparse.Namespace, Outside, list[str]], Any]]] = {
+_VERBS: Final[Mapping[str, Callable[[argparse.Namespace, Outside, list[str]], int]]] = {
     "play": _play,
     "check": _check,
     "plan": _plan,

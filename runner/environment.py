@@ -1,4 +1,4 @@
-"""What a run gets from outside: folders, caps, keys. The program's front door fills it from config, flags and environment."""
+"""What a run gets from outside: folders, caps, keys. The front door fills it from config, flags and environment."""
 
 from __future__ import annotations
 

@@ -72,8 +72,18 @@ def explain(code: str) -> str:
 class VenuePlay:
     """One venue's part of a run. :meth:`go` never raises, cancellation apart; :meth:`told` is its outcome."""
 
-    def __init__(self, shared: Shared, venue: Venue, account: str) -> None:
+    def __init__(
+        self,
+        shared: Shared,
+        venue: Venue,
+        account: str,
+        *,
+        left_by: str | None = None,
+        spot_baseline: Decimal | None = None,
+    ) -> None:
         self.shared = shared
+        self.left_by = left_by
+        self._spot_baseline = spot_baseline
         self.venue = venue
         self.account = account
         self.trade: Trading
@@ -165,9 +175,11 @@ class VenuePlay:
             market = self.trade.market
             self.shared.positions.follow(market)
             await self.venue.watch(market.venue_symbol)
-            baseline = self.shared.positions.set_baseline(market)
+            baseline = self.shared.positions.set_baseline(market, self._spot_baseline)
+            self.desk.adopt()
             self.before = (await self.trade.proof()).quantity
-            await self._refuse_dirty()
+            if self.left_by is None:
+                await self._refuse_dirty()
             self.shared.journal.begin_play(
                 play=self.trade.play,
                 run=self.shared.run,
@@ -194,6 +206,12 @@ class VenuePlay:
     async def _refuse_dirty(self) -> None:
         """A run that begins on a position or orders it does not own cannot prove what it did itself."""
         proof = await self.trade.proof()
+        if proof.unsettled:
+            raise StepFailed(
+                "DIRTY_ACCOUNT",
+                f"an earlier run left {proof.unsettled} orders on {self.name} whose end is not proven",
+                "Run `runner recover` first.",
+            )
         if proof.open_orders or (self.trade.kind == "perp" and not proof.flat()):
             raise StepFailed(
                 "DIRTY_ACCOUNT",
@@ -374,7 +392,9 @@ class VenuePlay:
     def _end_play(self) -> None:
         if self._began and self.proven_flat:
             try:
-                self.shared.journal.end_play(self.trade.play, self.verdict(), self.shared.clock.now_ms())
+                for play in (self.trade.play, self.left_by):
+                    if play is not None:
+                        self.shared.journal.end_play(play, self.verdict(), self.shared.clock.now_ms())
             except LocalRuleError as error:
                 self.desk.note(error.code, error.hint)
         self.desk.stop_listening()
@@ -382,7 +402,7 @@ class VenuePlay:
     def told(self, verdict: Verdict, sentence: str) -> PlayTold:
         """The outcome's part for this venue; the run's acceptance lines may have changed the verdict."""
         scenario, desk = self.shared.plan.scenario, self.desk
-        orders = [order for order in desk.book.values() if order.intent.leg.startswith(f"{self.shared.run}/")]
+        orders = list(desk.book.values())
         notices = story.tell_notices(desk, alarms=False)
         return PlayTold(
             venue=self.name,

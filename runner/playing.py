@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -100,8 +101,14 @@ def play_plan(
     progress: str = "auto",
     sims: Lines | None = None,
     faults: Faults | None = None,
+    left_by: str | None = None,
+    spot_baseline: Decimal | None = None,
 ) -> int:
-    """Play one plan into a new run folder, write the reports, and tell the result. Returns the exit code."""
+    """
+    Play one plan into a new run folder, write the reports, and tell the result. Returns the exit code.
+
+    ``left_by`` names an earlier play whose orders and position this one takes over, with its ``spot_baseline``.
+    """
     clock = SystemClock()
     folder = new_run_folder(environment.runs_dir, plan.scenario.name, clock.now_ms())
     (folder / "plan.json").write_bytes(plan_json(plan))
@@ -137,6 +144,8 @@ def play_plan(
                     heartbeat=heartbeat,
                     command=("runner", *argv),
                     interruption=interruption,
+                    left_by=left_by,
+                    spot_baseline=spot_baseline,
                 )
             group.cancel_scope.cancel()
         return outcome

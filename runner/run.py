@@ -10,6 +10,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from importlib import metadata
 from pathlib import Path
 from typing import Final
@@ -110,6 +111,8 @@ async def run_plan(
     post: Post | None = None,
     command: Sequence[str] = (),
     interruption: Interruption | None = None,
+    left_by: str | None = None,
+    spot_baseline: Decimal | None = None,
 ) -> Outcome:
     """
     Play ``plan`` and return its outcome; nothing is raised for what a venue does.
@@ -118,6 +121,7 @@ async def run_plan(
         text: The scenario file's text, for the report.
         reach: Makes the connector of a venue; not started yet.
         post: How heartbeats leave; httpx when None.
+        left_by: An earlier play whose orders and position this run takes over; ``spot_baseline`` is that play's.
 
     Raises:
         LocalRuleError: HALTED - the journal cannot be opened, so nothing was sent.
@@ -144,7 +148,9 @@ async def run_plan(
     try:
         for venue in plan.venues:
             reached = await reach(venue)
-            plays.append(VenuePlay(shared, reached.venue, reached.account))
+            plays.append(
+                VenuePlay(shared, reached.venue, reached.account, left_by=left_by, spot_baseline=spot_baseline)
+            )
         interruption.watch(plays)
         heart = Heartbeat(
             heartbeat, clock=clock, chance=chance.fork("heartbeat"), snapshot=lambda: _states(plays), post=post

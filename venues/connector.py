@@ -28,7 +28,7 @@ from venues.events import (
 )
 from venues.interface import Abilities, Absent
 from venues.session import Silence, Streams
-from venues.wire import Broken, Log, NotSent, Talks, Wire
+from venues.wire import Broken, Log, NotSent, Talks, Wire, trace_of
 
 T = TypeVar("T")
 
@@ -78,7 +78,7 @@ class Connector:
         self._streams = Streams(dialect, endpoints, wire, clock, self._chance, self._talks, self._decide, self._log)
         self._used: set[int] = set()
         self._task: asyncio.Task[None] | None = None
-        self._scope = anyio.CancelScope()
+        self._scope: anyio.CancelScope | None = None
         self._decided = anyio.Event()
         self._failure: VenueError | None = None
 
@@ -116,7 +116,7 @@ class Connector:
         self._failure = None
         self._decided = anyio.Event()
         self._scope = anyio.CancelScope()
-        self._task = asyncio.create_task(self._run(), name=f"connector {self.name}")
+        self._task = asyncio.create_task(self._run(self._scope), name=f"connector {self.name}")
         try:
             with anyio.move_on_after(self._start_timeout_secs):
                 await self._decided.wait()
@@ -140,9 +140,9 @@ class Connector:
         """Close the streams and the HTTP client. Orders are left as they are; calling it twice is harmless."""
         self._talks.closed = True
         self._decide(LocalRuleError("UNREACHABLE", f"{self.name} was stopped while it started"))
-        self._scope.cancel()
         with anyio.CancelScope(shield=True):
-            if self._task is not None:
+            if self._task is not None and self._scope is not None:
+                self._scope.cancel()
                 await asyncio.wait({self._task})
                 self._task = None
             await self._wire.aclose()
@@ -153,9 +153,9 @@ class Connector:
             self._failure = failure
             self._decided.set()
 
-    async def _run(self) -> None:
+    async def _run(self, scope: anyio.CancelScope) -> None:
         try:
-            with self._scope:
+            with scope:
                 await self._first_contact()
                 async with anyio.create_task_group() as parts:
                     parts.start_soon(self._talks.keep_time)
@@ -163,7 +163,7 @@ class Connector:
         except VenueError as error:
             self._decide(error)
         except Exception as error:
-            self._log.error("connector_failed", venue=self.name, exc_info=error)
+            self._log.error("connector_failed", venue=self.name, trace=trace_of(error))
             why = f"an error of our own: {type(error).__name__}"
             self._decide(LocalRuleError("UNREACHABLE", why))
             self._streams.tell(SessionSeen(state="lost", why=why))

@@ -32,7 +32,7 @@ from venues.events import (
     Unreadable,
     VenueEvent,
 )
-from venues.wire import Broken, Link, Log, NotSent, Talks, Wire
+from venues.wire import Broken, Link, Log, NotSent, Talks, Wire, trace_of
 
 HANDSHAKE_SECS: Final = 10.0
 """Longest time to connect, and again to log in and subscribe."""
@@ -83,7 +83,7 @@ class Session:
         self._frames = 0
         self._greeted = False
         self._over = True
-        self._scope = anyio.CancelScope()
+        self._scope: anyio.CancelScope | None = None
         self._ready = {"login": anyio.Event(), "subscribed": anyio.Event()}
         self._handlers = cast(
             "Mapping[type, Callable[[StreamEvent], None]]",
@@ -191,7 +191,7 @@ class Session:
                     handlers.get(type(event), otherwise)(event)
             except Exception as error:
                 # Decoders promise not to raise. One that does must not cost the line, nor its orders.
-                self._log.error("unreadable", line=name, exc_info=error)
+                self._log.error("unreadable", line=name, trace=trace_of(error))
                 text = data if isinstance(data, str) else data.decode("utf-8", "replace")
                 why = f"the decoder failed: {type(error).__name__}"
                 otherwise(Unreadable(why=why, text=text[:TEXT_KEPT]))
@@ -231,9 +231,10 @@ class Session:
                     continue
             else:
                 before = self._frames
-                await link.send(line.ping_text)
                 # How long a network may be silent does not follow the pace of the play.
-                await anyio.sleep(line.silence_secs)
+                with anyio.move_on_after(line.silence_secs):
+                    await link.send(line.ping_text)
+                    await anyio.sleep_forever()
                 if self._frames != before:
                     wait = line.ping_secs - line.silence_secs
                     continue
@@ -252,7 +253,7 @@ class Session:
         elif isinstance(error, Broken):
             self._drop("WS_TIMEOUT", str(error))
         else:
-            self._log.error("line_failed", line=self.line.name, exc_info=error)
+            self._log.error("line_failed", line=self.line.name, trace=trace_of(error))
             self._drop("WS_TIMEOUT", f"an error of our own: {type(error).__name__}")
 
     def _drop(self, code: str, why: str) -> None:
@@ -262,7 +263,8 @@ class Session:
         was_up = self.up
         self.losses += was_up
         self._clear()
-        self._scope.cancel()
+        if self._scope is not None:
+            self._scope.cancel()
         self._log.warning("line_down", line=self.line.name, code=code, why=why)
         self._streams.line_down(self, code, why, was_up)
 
@@ -339,7 +341,7 @@ class Streams:
         self._synced_event = anyio.Event()
         self._all_up = anyio.Event()
         self._one_down = anyio.Event()
-        self._reading = anyio.CancelScope()
+        self._reading: anyio.CancelScope | None = None
         self._told_us = 0
         self._since_ms: int | None = None
 
@@ -367,7 +369,7 @@ class Streams:
             except Exception as error:
                 taken = False
                 kind = type(event).__name__
-                self._log.error("listener_failed", event_kind=kind, exc_info=error)
+                self._log.error("listener_failed", event_kind=kind, trace=trace_of(error))
                 # A listener that fails on this one, too, is only logged.
                 if not isinstance(event, Unreadable):
                     why = f"a listener failed on {kind}: {type(error).__name__}"
@@ -458,7 +460,8 @@ class Streams:
                 self._unsync()
                 self._all_up = anyio.Event()
                 self._one_down.set()
-                self._reading.cancel()
+                if self._reading is not None:
+                    self._reading.cancel()
             self.tell(SessionSeen(state="lost", line=session.line.name, why=why, count=session.losses))
         elif code == "AUTH":
             self.tell(SessionSeen(state="refused", line=session.line.name, why=why, count=session.losses))
@@ -476,17 +479,18 @@ class Streams:
         while True:
             while not self._all_up.is_set():  # it may be another event by the time the first one woke us
                 await self._all_up.wait()
-            with anyio.CancelScope() as self._reading:
+            with anyio.CancelScope() as reading:
+                self._reading = reading
                 try:
                     snapshot = await self._read_snapshot()
                 except Exception as error:
                     code = error.code if isinstance(error, VenueError) else "UNREADABLE"
                     self._fell(code, f"snapshot: {error}")
-                    self._log.warning("snapshot_failed", code=code, exc_info=error)
+                    self._log.warning("snapshot_failed", code=code, trace=trace_of(error))
                     await self._clock.sleep(next(waits))
                     continue
             # A break while it was read: what it says may be older than what was missed.
-            if self._reading.cancel_called:
+            if reading.cancel_called:
                 continue
             if not self.tell(snapshot):
                 self._fell("UNREADABLE", "the snapshot could not be merged")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol, TypeVar, cast
 
@@ -275,6 +276,11 @@ class Log(Protocol):
     def info(self, event: str, /, **words: Any) -> Any: ...
     def warning(self, event: str, /, **words: Any) -> Any: ...
     def error(self, event: str, /, **words: Any) -> Any: ...
+
+
+def trace_of(error: BaseException) -> str:
+    """The traceback as plain text; a logger that prints it by itself may print local variables, keys included."""
+    return "".join(traceback.format_exception(error))
 
 
 class Talks:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 import anyio
+import msgspec
 
 from core.chance import Chance
 from core.clock import VirtualClock
@@ -164,7 +165,6 @@ class VenueDouble:
         """The same for the list of open orders alone."""
         self.reads_fail = 0
         """So many of the next order readings fail."""
-        self.lists_named = True
         self.crossing = "refuse"
         """A post-only order that would cross: ``refuse`` it, or ``expire`` it after the acknowledgement."""
         self.jitter: Callable[[], float] = lambda: 0.0
@@ -173,6 +173,8 @@ class VenueDouble:
         self.positions: dict[str, Decimal] = {}
         self.offset_ms = 0
         self.remembered: dict[int, str] = {}
+        self.broken: list[Exception] = []
+        """What failed inside a timer, where nobody would see it; tests look here at the end."""
         self._synced = anyio.Event()
         self._synced.set()
         self._listeners: list[Callable[[object], None]] = []
@@ -218,14 +220,23 @@ class VenueDouble:
         self.after_event()
 
     def _tell_later(self, event: object, secs: float) -> None:
+        line = self._synced
+
         def deliver() -> None:
-            if self.synced:
+            # What a broken line had under way never arrives.
+            if line is self._synced:
                 self.tell(event)
 
         self._later(secs + self.jitter(), deliver)
 
     def _later(self, secs: float, deed: Callable[[], None]) -> None:
-        asyncio.get_running_loop().call_later(secs, deed)
+        def guarded() -> None:
+            try:
+                deed()
+            except Exception as error:
+                self.broken.append(error)
+
+        asyncio.get_running_loop().call_later(secs, guarded)
 
     def lose_stream(self, back_after_secs: float | None = None) -> None:
         """Cut the line; events meanwhile are lost. It comes back with a snapshot, if told when."""
@@ -243,7 +254,7 @@ class VenueDouble:
             SnapshotSeen(
                 asked_ms=self.venue_now_ms(),
                 open_orders=tuple(self._listed(None, 0.0)),
-                positions=tuple(PositionSeen(symbol=s, quantity=q) for s, q in self.positions.items() if q),
+                positions=tuple(self._positions()),
                 balances=(),
                 margin=MarginSeen(balance=Decimal(10_000), available=Decimal(10_000)),
                 fills=tuple(f for o in self.true.values() for at, f in o.trades if at >= self._lost_at - 1),
@@ -458,11 +469,7 @@ class VenueDouble:
         if not known:
             return None
         seen = known[-1]
-        return OrderSeen(
-            **{name: getattr(seen, name) for name in seen.__struct_fields__ if name not in ("source", "engine_us")},
-            source=Source.REST,
-            engine_us=order.created_us,
-        )
+        return msgspec.structs.replace(seen, source=Source.REST, engine_us=order.created_us)
 
     async def _read(self) -> None:
         await self.clock.sleep(self.read_secs)
@@ -490,11 +497,7 @@ class VenueDouble:
 
     def _listed(self, symbol: str | None, lag_secs: float) -> list[OrderSeen]:
         seen = [self._as_of(o, lag_secs) for o in self.true.values() if symbol in (None, o.symbol)]
-        live = [s for s in seen if s is not None and s.status in (Status.OPEN, Status.PARTIALLY_FILLED)]
-        if self.lists_named:
-            return live
-        return [OrderSeen(**{n: getattr(s, n) for n in s.__struct_fields__ if n != "client_id"}, client_id=None)
-                for s in live]  # fmt: skip
+        return [s for s in seen if s is not None and s.status in (Status.OPEN, Status.PARTIALLY_FILLED)]
 
     async def get_open_orders(self, symbol: str | None = None) -> list[OrderSeen]:
         self.calls.append((self.clock.monotonic(), "list", 0))
@@ -503,7 +506,11 @@ class VenueDouble:
         return listed
 
     async def get_positions(self) -> list[PositionSeen]:
-        return [PositionSeen(symbol=s, quantity=q, source=Source.REST) for s, q in self.positions.items() if q]
+        return self._positions()
+
+    def _positions(self) -> list[PositionSeen]:
+        held = self.positions.items()
+        return [PositionSeen(symbol=s, quantity=q, source=Source.REST) for s, q in held if q and s != SOL_SPOT.symbol]
 
     async def get_margin(self) -> MarginSeen:
         return MarginSeen(balance=Decimal(10_000), available=Decimal(10_000), source=Source.REST)

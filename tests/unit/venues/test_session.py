@@ -8,11 +8,11 @@ import json
 import anyio
 import pytest
 
-from core.clock import VIRTUAL_EPOCH_MS
-from tests.unit.venues.toy import COIN, PRIVATE, PUBLIC, ToyLog, order, play
+from core.clock import VIRTUAL_EPOCH_MS, run_virtual
+from tests.unit.venues.toy import COIN, PRIVATE, PUBLIC, Toy, ToyLog, order, play
 from venues.dialect import HttpReply, Line
-from venues.errors import LocalRuleError, OutcomeUnknown
-from venues.events import BookSeen, OrderSeen, SessionSeen, SnapshotSeen, Source, Status, Unreadable
+from venues.errors import LocalRuleError
+from venues.events import BookSeen, SessionSeen, SnapshotSeen, Unreadable
 from venues.session import FILLS_MARGIN_MS, IDS_KEPT
 from venues.wire import Broken, NotSent
 
@@ -509,81 +509,42 @@ def test_venue_ids_are_kept_for_the_last_orders_only():
     play(story, started=False)
 
 
-# -- order entry over a stream
-
-
-def test_an_order_over_the_stream_is_answered_by_its_request_id():
-    """[venue] The answer with our request id settles the placement; others do not."""
+def test_a_snapshot_teaches_the_venue_ids_of_open_orders():
+    """[ours] What a reading of the account says about an order helps to cancel it."""
 
     async def story(toy):
-        toy.dialect.ws_orders = True
-        toy.wire.replies_to["place"] = [
-            ("answer", {"r": "r99", "status": 422, "body": ""}),
-            ("answer", {"r": "r1", "status": 200, "body": '{"id": "w1"}'}),
-        ]
-        assert await toy.submit() == "w1"
-        seen = [event for event in toy.heard if isinstance(event, OrderSeen)]
-        assert [(event.client_id, event.status, event.source) for event in seen] == [(1, Status.OPEN, Source.REST)]
-        assert not toy.wire.asked("/order")
+        toy.wire.answers["/open"] = [[5]]
+        await toy.connector.start()
+        await toy.connector.cancel_by_client_id(COIN, 5)
+        assert json.loads(toy.wire.asked("/order")[0].body) == {"cid": 5, "id": "v5"}
 
-    play(story)
+    play(story, started=False)
 
 
-def test_an_unanswered_order_over_the_stream_is_in_doubt_and_its_late_answer_ignored():
-    """[venue] Silence after sending proves nothing; what comes later disturbs nobody."""
+def test_only_the_first_reason_of_a_loss_is_told():
+    """[ours] A line that is refused twice in one breath is lost once."""
 
     async def story(toy):
-        toy.dialect.ws_orders = True
-        with pytest.raises(OutcomeUnknown) as caught:
-            await toy.submit()
-        assert caught.value.code == "IN_DOUBT"
         toy.heard.clear()
-        toy.wire.link().say("answer", r="r1", status=200, body='{"id": "w1"}')
-        await toy.sleep(1)
-        assert toy.heard == []
-        assert toy.connector.synced
-
-    play(story, request_timeout_secs=3)
-
-
-def test_a_line_that_breaks_before_the_answer_leaves_the_order_in_doubt_at_once():
-    """[venue] Nobody waits for an answer on a line that is gone."""
-
-    async def story(toy):
-        toy.dialect.ws_orders = True
-        began = toy.wire.clock.monotonic()
-
-        async def cut():
-            await toy.sleep(0.5)
-            toy.wire.link().cut()
-
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(cut)
-            with pytest.raises(OutcomeUnknown) as caught:
-                await toy.submit()
-        assert caught.value.code == "IN_DOUBT"
-        assert toy.wire.clock.monotonic() - began < 1
+        refusals = [{"k": "refused", "code": "RATE_LIMITED", "raw": raw} for raw in ("first", "second")]
+        toy.wire.link().say("several", parts=refusals)
+        await toy.sleep(0.05)
+        assert [(event.state, event.why) for event in toy.heard] == [("lost", "no (the exchange said: first)")]
 
     play(story)
 
 
-def test_an_order_over_a_shut_stream_is_in_doubt_and_over_a_line_that_is_down_not_sent():
-    """[ours] Bytes may have left a pipe that breaks; none leave without a pipe."""
-    lines = (Line(name="fills", private=True), Line(name="account", private=False))
+def test_a_connector_can_be_made_before_the_event_loop_runs():
+    """[ours] Programs are put together first and run afterwards."""
+    toy = Toy()
+    assert not toy.connector.synced
 
-    async def story(toy):
-        toy.dialect.ws_orders = True
-        toy.wire.send_fails = True
-        with pytest.raises(OutcomeUnknown):
-            await toy.submit(1)
-        toy.wire.link("account").cut()
-        await toy.sleep(0.001)
-        assert toy.connector.synced
-        with pytest.raises(LocalRuleError) as caught:
-            await toy.submit(2)
-        assert caught.value.code == "NOT_SYNCED"
+    async def main():
+        await toy.connector.start()
+        await toy.connector.stop()
 
-    play(story, *lines)
+    run_virtual(main())
+    assert toy.states() == ["synced"]
 
 
 def test_a_refused_line_is_told_and_tried_again():

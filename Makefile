@@ -1,0 +1,52 @@
+# make play    set up, then play the acceptance scenario on the simulators (needs no key)
+# make test    set up, then run every test
+# make setup   make .venv with the `runner` command in it, and nothing else
+# make check   what CI checks beside the tests: format, lint, types, import arrows, drawn documents
+# make lock    pin the newest versions again (names, versions, hashes)
+# make clean   remove what the others made
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/pip --disable-pip-version-check --quiet
+SCENARIO ?= scenarios/e2e_all.yaml
+SPEED ?= 4
+PYTEST_ARGS ?= -n 2 --dist loadfile
+
+.PHONY: play test setup check lock clean
+
+play: setup
+	$(BIN)/runner play $(SCENARIO) --speed $(SPEED)
+
+test: .venv/.tested
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+setup: .venv/.ready
+
+.venv/.ready: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Roundtrip needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(PIP) install --require-hashes -r requirements.lock
+	$(PIP) install --no-deps -e .
+	@touch $@
+
+.venv/.tested: .venv/.ready requirements-test.lock
+	$(PIP) install --require-hashes -r requirements-test.lock
+	@touch $@
+
+check: .venv/.tested
+	$(BIN)/black --check --quiet .
+	$(BIN)/ruff check --quiet .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python scripts/draw_moves.py --check
+	$(BIN)/python scripts/write_docs.py --check
+
+lock: .venv/.tested
+	$(PIP) install uv
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	  --no-emit-index-url --no-emit-find-links --upgrade pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	  --no-emit-index-url --no-emit-find-links --upgrade --extra test -c requirements.lock pyproject.toml -o requirements-test.lock
+
+clean:
+	rm -rf .venv *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage

@@ -1,0 +1,100 @@
+"""
+``runner recover``: after a crash, settle every order, cancel, flatten, report. Nothing is ever sent a second time.
+
+What an earlier process left is read from the journal: plays without a proven end, and intents without a proven fill.
+Each of them becomes a run of its own that has no steps, only the cleanup.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from core.clock import SystemClock
+from execution.journal import Journal
+from runner.command import Outside
+from runner.environment import Environment, WrongInput
+from runner.load import load_scenarios
+from runner.plan import make_plan
+from runner.playing import environment_of, play_plan
+from runner.sims import SimsError, read_sims
+from venues import VENUES
+
+_TEXT = """scenario: recover
+title: Settle, cancel and close what run {run} left on {venue}
+venues: [{venue}]
+market: {market}
+symbol: {symbol}
+steps:
+  - cancel_all
+finally:
+  - cancel_all
+  - flatten
+accept:
+  flat: true
+  no_unhandled_errors: true
+"""
+
+
+def recover(args: argparse.Namespace, outside: Outside, argv: Sequence[str]) -> int:
+    """Recover every unended play of the journal (of one run, when named); the worst exit code, 0 with nothing to do."""
+    environment = environment_of(args, outside)
+    path = environment.state_dir / "journal.db"
+    if not path.exists():
+        sys.stdout.write(f"Nothing to recover: {path} does not exist.\n")
+        return 0
+    journal = Journal(path)
+    try:
+        left = [row for row in journal.unended_plays() if args.run is None or row["run"] == Path(args.run).name]
+    finally:
+        journal.close()
+    if not left:
+        sys.stdout.write("Nothing to recover: every play in the journal is proven flat and settled.\n")
+        return 0
+    try:
+        sims = read_sims(args.sims) if args.sims else None
+    except SimsError as error:
+        raise WrongInput([str(error)]) from error
+    if environment.on == "sim" and sims is None:
+        raise WrongInput(["Simulators of their own have nothing to recover: name those that are up with --sims FILE."])
+    worst = 0
+    for row in left:
+        worst = max(worst, _recover(row, environment, outside, argv, args, sims))
+    return worst
+
+
+def _recover(
+    row: Mapping[str, Any],
+    environment: Environment,
+    outside: Outside,
+    argv: Sequence[str],
+    args: argparse.Namespace,
+    sims: Any,
+) -> int:
+    file = environment.runs_dir / f"recover-{row['venue']}.yaml"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(_TEXT.format(**row), encoding="utf-8")
+    found = load_scenarios([str(file)], known_venues=tuple(VENUES))
+    plan, mistakes = make_plan(
+        found.scenarios[0],
+        known_venues=tuple(VENUES),
+        on=environment.on,
+        seed=SystemClock().now_ms() % 1_000_000,
+        speed=environment.speed,
+    )
+    assert plan is not None, mistakes
+    return play_plan(
+        plan,
+        found.sources[str(file)],
+        environment,
+        outside,
+        argv,
+        progress=args.progress,
+        sims=sims,
+        left_by=row["play"],
+        spot_baseline=Decimal(row["spot_baseline"]),
+    )
