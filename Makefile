@@ -25,12 +25,12 @@ setup: .venv/.ready
 .venv/.ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Roundtrip needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(PIP) install --require-hashes -r requirements.lock
+	$(PIP) install --no-deps --require-hashes -r requirements.lock
 	$(PIP) install --no-deps -e .
 	@touch $@
 
 .venv/.tested: .venv/.ready requirements-test.lock
-	$(PIP) install --require-hashes -r requirements-test.lock
+	$(PIP) install --no-deps --require-hashes -r requirements-test.lock
 	@touch $@
 
 check: .venv/.tested
@@ -41,12 +41,13 @@ check: .venv/.tested
 	$(BIN)/python scripts/draw_moves.py --check
 	$(BIN)/python scripts/write_docs.py --check
 
+# The exchanges' own clients (extra sdk) pin older siblings of some libraries: requirements-overrides.txt holds ours.
+PIN := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+  --no-emit-index-url --no-emit-find-links --upgrade pyproject.toml
 lock: .venv/.tested
 	$(PIP) install uv
-	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-	  --no-emit-index-url --no-emit-find-links --upgrade pyproject.toml -o requirements.lock
-	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-	  --no-emit-index-url --no-emit-find-links --upgrade --extra test -c requirements.lock pyproject.toml -o requirements-test.lock
+	$(PIN) -o requirements.lock
+	$(PIN) --extra test --extra sdk -c requirements.lock --override requirements-overrides.txt -o requirements-test.lock
 
 clean:
 	rm -rf .venv *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage

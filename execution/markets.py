@@ -60,7 +60,7 @@ class Market:
 
     def passive_price(self, price_i: int, *, is_ask: bool) -> int:
         """The nearest price on the grid that is no better for the other side: down for a buy, up for a sell."""
-        step = self._price_step(price_i)
+        step = self.facts.price_step(price_i)
         return ceil_to(price_i, step) if is_ask else floor_to(price_i, step)
 
     def floor_size(self, size_i: int) -> int:
@@ -101,7 +101,7 @@ class Market:
         if size_i < 0 or size_i % self.facts.lot_i:
             raise LocalRuleError(
                 "PRECISION",
-                f"size {plain(quantity)} is not a multiple of the lot {plain(self.lot())} of {self.venue_symbol}",
+                f"size {quantity} is not a multiple of the lot {plain(self.lot())} of {self.venue_symbol}",
             )
         return size_i
 
@@ -152,21 +152,11 @@ class Market:
         if price_i < low or (high is not None and price_i > high):
             limits = f"{self.price_text(low)} to {self.price_text(high)}" if high else f"{self.price_text(low)} and up"
             raise LocalRuleError("PRICE_RANGE", f"price {self.price_text(price_i)} is outside {limits} of {name}")
-        step = self._price_step(price_i)
+        step = self.facts.price_step(price_i)
         if price_i % step:
             raise LocalRuleError(
                 "PRECISION", f"price {self.price_text(price_i)} is off the tick {self.price_text(step)} of {name}"
             )
-
-    def _price_step(self, price_i: int) -> int:
-        """The tick at this price: the market's own, or coarser where only so many significant figures are allowed."""
-        step = self.facts.tick_i
-        figures = self.facts.significant_figures
-        if figures is not None:
-            whole = 10**self.facts.price_decimals
-            # Whole numbers are always allowed, however many figures they have.
-            step = max(step, min(10 ** max(0, len(str(price_i)) - figures), whole))
-        return step
 
 
 class Markets:

@@ -119,6 +119,9 @@ class Orders:
         Raises:
             LocalRuleError: it was refused before it existed; nothing was sent.
         """
+        if type(price_i) is not int:
+            # To the gate, no price means a market order; a limit order must never become one.
+            raise LocalRuleError("PRICE_RANGE", f"a limit order needs a price, got {price_i!r}")
         market.check(size_i=size_i, price_i=price_i)
         return await self._send(
             market,
@@ -300,13 +303,24 @@ class Orders:
             if not order.over:
                 found = await self.venue.get_order(symbol, client_id)
                 if isinstance(found, Absent):
-                    return self._absence_proves(order, found)
+                    return self._absence_proves(order, found) or await self._fenced(order)
             if order.over and not order.proven:
                 for fill in await self.venue.get_order_fills(symbol, client_id):
                     if fill.trade_id not in order.fills:
                         self._apply(order, fill)
         except VenueError as error:
             self.note(error.code, f"look-up of {client_id}: {error}")
+        return order.proven
+
+    async def _fenced(self, order: Order) -> bool:
+        """The venue has made sure that the submit can never be executed, and lists the order nowhere since then."""
+        if order.seen_live or order.filled_i or not self.venue.abilities.fence:
+            return False
+        if not await self.venue.fence(order.intent.venue_symbol, order.client_id):
+            return False
+        if not isinstance(await self.venue.get_order(order.intent.venue_symbol, order.client_id), Absent):
+            return order.proven
+        self._apply(order, Deed(kind="refused", code="IN_DOUBT", text="never executed: its request was fenced off"))
         return order.proven
 
     def _absence_proves(self, order: Order, absent: Absent) -> bool:
@@ -381,7 +395,7 @@ class Orders:
                 left = "left by an earlier process"
                 self._apply(order, Deed(kind="doubt", code="IN_DOUBT", text=left, venue_id=venue_id))
                 if venue_id:
-                    self.venue.remember(intent.venue_symbol, intent.client_id, venue_id)
+                    self.venue.remember(intent.venue_symbol, intent.client_id, venue_id, intent.created_ms)
             adopted.append(order)
         return adopted
 

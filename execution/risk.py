@@ -60,7 +60,7 @@ class Risk:
             if abs(after) > caps.net_exposure_usd:
                 raise LocalRuleError(
                     "EXPOSURE_CAP",
-                    f"net exposure over all exchanges would be {plain(round(after, 2))} USD, the cap is "
+                    f"net exposure over all exchanges would be {after:.2f} USD, the cap is "
                     f"{plain(caps.net_exposure_usd)} USD",
                 )
 
@@ -100,8 +100,8 @@ class Risk:
         if needed > account.margin.available:
             raise LocalRuleError(
                 "INSUFFICIENT_MARGIN",
-                f"this order needs {plain(round(needed, 4))} USD of margin on {market.venue}, available are "
-                f"{plain(round(account.margin.available, 4))}",
+                f"this order needs {needed:.4f} USD of margin on {market.venue}, available are "
+                f"{account.margin.available:.4f}",
             )
 
     def _reduces(self, market: Market, is_ask: bool, size: Decimal, reduce_only: bool) -> bool:

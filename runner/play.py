@@ -97,6 +97,7 @@ class VenuePlay:
         self.environment_failed = False
         self.unhandled: list[str] = []
         self._began = False
+        self._disarmed = False
         self._scope: anyio.CancelScope | None = None
         self.desk = Orders(
             venue=venue,
@@ -136,6 +137,7 @@ class VenuePlay:
                 async with anyio.create_task_group() as watch:
                     watch.start_soon(self._sample_quotes)
                     watch.start_soon(self._sample_margin)
+                    watch.start_soon(self._keep_dead_man)
                     try:
                         await self._interruptible(self._play_steps)
                     finally:
@@ -239,6 +241,8 @@ class VenuePlay:
                 await self._step(index, "finally", call)
             await self._prove_flat()
             await self._read_margin()
+            if self.proven_flat:
+                await self._disarm_dead_man()
         if limit.cancelled_caught:
             self._fail(
                 Failure(code="NOT_FLAT", message="the cleanup did not end in time", next_move=explain("NOT_FLAT"))
@@ -346,6 +350,23 @@ class VenuePlay:
         while True:
             await self.shared.clock.sleep(_MARGIN_SECS)
             await self._read_margin()
+
+    async def _keep_dead_man(self) -> None:
+        """Arm the venue's own dead-man's switch, and keep it from going off while we live."""
+        symbol, secs = self.trade.market.venue_symbol, self.venue.abilities.dead_man_secs
+        while self.venue.abilities.dead_mans_switch and not self._disarmed:
+            try:
+                await self.venue.arm_dead_man(symbol)
+            except VenueError as error:
+                self.desk.note(error.code, f"the dead-man's switch of {self.name} is not armed: {error}")
+            await self.shared.clock.sleep(secs / 3)
+
+    async def _disarm_dead_man(self) -> None:
+        self._disarmed = True
+        try:
+            await self.venue.disarm_dead_man(self.trade.market.venue_symbol)
+        except VenueError as error:
+            self.desk.note(error.code, f"the dead-man's switch of {self.name} is still armed: {error}")
 
     async def _read_margin(self) -> None:
         try:

@@ -222,7 +222,7 @@ def write_outcome(folder: Path, outcome: Outcome) -> None:
 
 def ending_words(outcome: Outcome, folder: Path) -> str:
     """The last lines a person reads."""
-    lines = ["", outcome.sentence]
+    lines = ["", f"{outcome.verdict.upper().replace('_', ' ')}. {outcome.sentence}"]
     for play in outcome.plays:
         if play.error is not None and play.error.next_move:
             lines.append(f"  {play.venue}: {play.error.code} - {play.error.next_move}")

@@ -312,21 +312,15 @@ def _outcome(
 
 
 def _sentence(verdict: Verdict, sentences: Sequence[str], plays: int, general: Sequence[Criterion]) -> str:
-    where = "the exchange" if plays == 1 else f"all {plays} exchanges"
+    where = "The exchange" if plays == 1 else f"All {plays} exchanges"
     match verdict:
         case "accepted":
-            return (
-                f"Accepted: {where} played every step, met every line and {'is' if plays == 1 else 'are'} proven flat."
-            )
+            return f"{where} played every step, met every line and {'is' if plays == 1 else 'are'} proven flat."
         case "interrupted":
-            return "Interrupted: the run was stopped by hand; it cleaned up and is proven flat."
-        case "not_proven_flat":
-            return f"NOT PROVEN FLAT: {'; '.join(sentences)}."
-        case "environment_failed":
-            return f"Not played to the end: {'; '.join(sentences)}."
+            return "The run was stopped by hand; it cleaned up and is proven flat."
         case _:
             reasons = list(sentences) or [f"{line.criterion}: {line.evidence}" for line in general]
-            return f"Not accepted: {'; '.join(reasons)}."
+            return f"{'; '.join(reasons)}."
 
 
 def _not_tested(plan: Plan, lines: Sequence[Criterion]) -> list[str]:

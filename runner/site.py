@@ -146,6 +146,9 @@ class _Receiver:
     def http_kind(self, request: Request) -> str:
         return "other"
 
+    def text_kind(self, text: str) -> str:
+        return "other"
+
     def message_kind(self, text: str) -> str:
         return "other"
 

@@ -142,7 +142,7 @@ def tell_margin(readings: Sequence[Margin]) -> MarginChange:
     told = tuple(
         MarginReading(balance=plain(r.balance), available=plain(r.available), ts_ms=r.heard_ms) for r in readings
     )
-    return MarginChange(before=told[0] if told else None, after=told[-1] if told else None, changes=told)
+    return MarginChange(before=told[0] if told else None, after=told[-1] if told else None, changes=told[1:-1])
 
 
 def tell_connection(desk: Orders) -> ConnectionRecord:

@@ -12,7 +12,7 @@ import anyio
 
 from core.chance import Chance
 from core.clock import Clock
-from core.precision import power_of_ten
+from core.precision import ceil_to, floor_to, power_of_ten
 from core.retry import backoff
 from venues.dialect import Dialect, HttpCall, HttpReply, OrderKey, PlaceOrder, Talk, WsText
 from venues.errors import LocalRuleError, OutcomeUnknown, Refused, VenueError, WireError
@@ -77,6 +77,8 @@ class Connector:
         )
         self._streams = Streams(dialect, endpoints, wire, clock, self._chance, self._talks, self._decide, self._log)
         self._used: set[int] = set()
+        self._sent_ms: dict[int, int] = {}
+        """When orders from before a restart were sent; those of this run the dialect remembers."""
         self._task: asyncio.Task[None] | None = None
         self._scope: anyio.CancelScope | None = None
         self._decided = anyio.Event()
@@ -108,7 +110,7 @@ class Connector:
         Raises:
             LocalRuleError: UNREACHABLE or WS_TIMEOUT after the start timeout, with the last reason;
                 UNKNOWN_SYMBOL for a watched market that the venue does not have.
-            Refused: AUTH - the key was not accepted.
+            Refused: AUTH - the key was not accepted; ACCOUNT_MODE - the account is in a mode we do not trade in.
         """
         if self._task is not None:
             raise RuntimeError(f"{self.name}: start was called twice")
@@ -174,11 +176,12 @@ class Connector:
             try:
                 await self._talks.measure()
                 self._dialect.markets = await self._talks.read(self._dialect.facts)
+                await self._talks.read(self._dialect.prepare)
                 break
             except VenueError as error:
-                if isinstance(error, Refused) and error.code == "AUTH":
+                if isinstance(error, Refused) and error.code in ("AUTH", "ACCOUNT_MODE"):
                     raise
-                self._streams.trouble = ("UNREACHABLE", str(error))
+                self._streams.trouble = ("UNREACHABLE", f"{error.hint} {error.raw}".rstrip())
                 await self._clock.sleep(next(waits))
         for symbol in self._streams.watched:
             self._market(symbol)
@@ -199,9 +202,10 @@ class Connector:
         """Call ``listener`` for every event, in order of arrival. Returns the way to stop it."""
         return self._streams.subscribe(listener)
 
-    def remember(self, symbol: str, client_order_index: int, venue_id: str) -> None:
-        """Tell an order from before a restart: its venue id, and that its client id was sent."""
+    def remember(self, symbol: str, client_order_index: int, venue_id: str, sent_ms: int = 0) -> None:
+        """Tell an order from before a restart: its venue id, and when its client id was sent."""
         self._used.add(client_order_index)
+        self._sent_ms[client_order_index] = sent_ms
         if venue_id:
             self._streams.remember(client_order_index, venue_id)
 
@@ -296,6 +300,7 @@ class Connector:
             raise LocalRuleError("DUPLICATE_CLIENT_ID", f"client id {client_id} was sent before")
         if not self._streams.synced:
             raise LocalRuleError("NOT_SYNCED", f"{self.name}'s streams are not up to date")
+        await self._prepare()
         order = PlaceOrder(
             symbol=symbol,
             client_id=client_id,
@@ -304,8 +309,11 @@ class Connector:
             price_i=price_i,
             post_only=post_only,
             reduce_only=bool(reduce_only),
+            worst_price_i=await self._worst_price(symbol, is_ask) if price_i is None else None,
         )
-        request = self._dialect.place(order, self._talks.now_ms())
+        if not self._streams.synced:
+            raise LocalRuleError("NOT_SYNCED", f"{self.name}'s streams are not up to date")
+        request = self._dialect.place(order, self._talks.now_ms(), rest=self._streams.order_line_down(symbol))
         self._used.add(client_id)
         what = f"order {client_id} on {self.name}"
         reply = await self._exchange(request, what)
@@ -325,7 +333,8 @@ class Connector:
             OutcomeUnknown: the request may or may not have arrived.
         """
         key = self._key(symbol, client_order_index)
-        request = self._dialect.cancel(key, self._talks.now_ms())
+        await self._prepare()
+        request = self._dialect.cancel(key, self._talks.now_ms(), rest=self._streams.order_line_down(symbol))
         what = f"the cancel of {client_order_index} on {self.name}"
         reply = await self._exchange(request, what)
         for event in self._understand(lambda: self._dialect.read_cancelled(key, reply), what):
@@ -336,6 +345,47 @@ class Connector:
         self._market(symbol)
         for event in await self._talks.once(self._dialect.cancel_all(symbol)):
             self._streams.tell(event)
+
+    async def fence(self, symbol: str, client_order_index: int) -> bool:
+        """See ``VenueFeed.fence``. Never raises for what the venue answers."""
+        key = self._key(symbol, client_order_index)
+        try:
+            return await self._talks.once(self._dialect.fence(key))
+        except VenueError as error:
+            self._log.warning("fence_failed", client_id=client_order_index, why=str(error))
+            return False
+
+    async def arm_dead_man(self, symbol: str) -> None:
+        """Start, or restart, the venue's countdown for this market."""
+        if self.abilities.dead_mans_switch:
+            await self._prepare()
+            await self._talks.once(self._dialect.dead_man(symbol, self.abilities.dead_man_secs))
+
+    async def disarm_dead_man(self, symbol: str) -> None:
+        """Stop the countdown."""
+        if self.abilities.dead_mans_switch:
+            await self._prepare()
+            await self._talks.once(self._dialect.dead_man(symbol, 0))
+
+    async def _prepare(self) -> None:
+        if self._dialect.unprepared:
+            await self._talks.read(self._dialect.prepare)
+
+    async def _worst_price(self, symbol: str, is_ask: bool) -> int | None:
+        """The worst price to accept for a market order, on the grid, where the venue wants one."""
+        slippage_bps = self.abilities.market_slippage_bps
+        if slippage_bps is None:
+            return None
+        bid_i, ask_i, _ = await self.get_top_of_book(symbol)
+        other_i = bid_i if is_ask else ask_i
+        if other_i is None:
+            raise LocalRuleError("STALE_BOOK", f"nobody to trade with on {symbol}: the side is empty")
+        market = self._market(symbol)
+        if is_ask:
+            worst_i = other_i * (10_000 - slippage_bps) // 10_000
+            return max(market.tick_i, ceil_to(worst_i, market.price_step(worst_i)))
+        worst_i = other_i * (10_000 + slippage_bps) // 10_000
+        return floor_to(worst_i, market.price_step(worst_i))
 
     async def _exchange(self, request: HttpCall | WsText, what: str) -> HttpReply:
         """Send once and wait for the answer. A cancelled wait is not caught: its caller holds it for in doubt."""
@@ -434,4 +484,9 @@ class Connector:
     def _key(self, symbol: str, client_id: int) -> OrderKey:
         self._market(symbol)
         self._check_client_id(client_id)
-        return OrderKey(symbol=symbol, client_id=client_id, venue_id=self._streams.venue_ids.get(client_id))
+        return OrderKey(
+            symbol=symbol,
+            client_id=client_id,
+            venue_id=self._streams.venue_ids.get(client_id),
+            sent_ms=self._sent_ms.get(client_id, 0),
+        )

@@ -94,6 +94,8 @@ class OrderKey(msgspec.Struct, frozen=True, kw_only=True):
     symbol: str
     client_id: int
     venue_id: str | None = None
+    sent_ms: int = 0
+    """When it was sent, Unix milliseconds; 0 when not known. A history need not be searched further back."""
 
 
 class PlaceOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,8 +108,8 @@ class PlaceOrder(msgspec.Struct, frozen=True, kw_only=True):
     price_i: int | None
     post_only: bool = False
     reduce_only: bool = False
-    limit_price_i: int | None = None
-    """For a market order on a venue that has none: the worst price to accept, on the grid."""
+    worst_price_i: int | None = None
+    """For a market order where ``Abilities.market_slippage_bps`` is set: the worst price to accept, on the grid."""
 
 
 class Dialect(Protocol):
@@ -122,23 +124,51 @@ class Dialect(Protocol):
     def facts(self) -> Talk[Mapping[str, MarketFacts]]: ...
     def server_time(self) -> Talk[int]: ...
 
+    def prepare(self) -> Talk[None]:
+        """
+        What must be known before anything is signed: sequence numbers, account mode. Talked after ``facts``, again
+        before each snapshot, and before the next order whenever ``unprepared`` is True.
+
+        Raises Refused(ACCOUNT_MODE or AUTH) for an account that cannot be traded on.
+        """
+        ...
+
+    @property
+    def unprepared(self) -> bool:
+        """True when an answer showed that what ``prepare`` learned is out of step (a sequence number)."""
+        ...
+
     # -- signing
     def sign(self, call: HttpCall, now_ms: int) -> HttpCall:
         """``call`` with its authentication; called once, just before the bytes leave."""
         ...
 
     # -- order entry
-    def place(self, order: PlaceOrder, now_ms: int) -> HttpCall | WsText: ...
+    def order_line(self, symbol: str) -> str | None:
+        """The stream that orders in this market go over; None: REST only."""
+        ...
+
+    def place(self, order: PlaceOrder, now_ms: int, *, rest: bool = False) -> HttpCall | WsText:
+        """The request that places ``order``; ``rest`` True when the stream for order entry is down."""
+        ...
+
     def read_placed(self, order: PlaceOrder, reply: HttpReply) -> Sequence[OrderSeen | FillSeen]:
         """Raises Refused (proven not live), OutcomeUnknown (5xx, 202, time-out words) or WireError."""
         ...
 
-    def cancel(self, key: OrderKey, now_ms: int) -> HttpCall | WsText: ...
+    def cancel(self, key: OrderKey, now_ms: int, *, rest: bool = False) -> HttpCall | WsText: ...
     def read_cancelled(self, key: OrderKey, reply: HttpReply) -> Sequence[OrderSeen]:
         """Raises Refused(ORDER_NOT_FOUND), Refused, OutcomeUnknown or WireError."""
         ...
 
     def cancel_all(self, symbol: str) -> Talk[Sequence[OrderSeen]]: ...
+    def fence(self, key: OrderKey) -> Talk[bool]:
+        """See ``VenueFeed.fence``; a dialect without one returns False."""
+        ...
+
+    def dead_man(self, symbol: str, secs: int) -> Talk[None]:
+        """Arm the venue's countdown for ``secs`` seconds, 0 disarms; nothing where there is no switch."""
+        ...
 
     # -- reading
     def look_up(self, key: OrderKey) -> Talk[OrderSeen | None]:

@@ -40,9 +40,7 @@ CODES: Final[Mapping[str, Explanation]] = {
         "Price or size has more decimals than the market's tick or lot allows.",
         "Round to the tick and the lot that `runner plan` shows for this market.",
     ),
-    "MIN_SIZE": Explanation(
-        "The size is below the market's smallest order.", "Use `size: min`, or a larger size."
-    ),
+    "MIN_SIZE": Explanation("The size is below the market's smallest order.", "Use `size: min`, or a larger size."),
     "MIN_NOTIONAL": Explanation(
         "Price times size is below the market's smallest order value.", "Use `size: min`, or a larger size."
     ),
@@ -75,6 +73,10 @@ CODES: Final[Mapping[str, Explanation]] = {
     "AUTH": Explanation(
         "Key, signature or permission was not accepted.",
         "Check the key, its trading permission and its IP list with `runner doctor`.",
+    ),
+    "ACCOUNT_MODE": Explanation(
+        "The account is set up in a way that this program does not trade in (hedge mode, wrong margin mode).",
+        "Switch the account to one-way (net) mode on the exchange's own page.",
     ),
     "CLOCK_SKEW": Explanation(
         "This computer's clock and the exchange's differ too much.", "Switch on network time and try again."
@@ -117,7 +119,8 @@ CODES: Final[Mapping[str, Explanation]] = {
         "Trade less, or raise the cap under `caps` if that is meant.",
     ),
     "HALTED": Explanation(
-        "New orders are stopped for this symbol or run.", "Read why in the report; `runner recover` settles what is open."
+        "New orders are stopped for this symbol or run.",
+        "Read why in the report; `runner recover` settles what is open.",
     ),
     "CLIENT_ID_RANGE": Explanation(
         "The client id is outside what the exchange accepts.", "Let the allocator choose it: 1 to 4294967295."

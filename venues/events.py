@@ -42,7 +42,7 @@ class MarketFacts(msgspec.Struct, frozen=True, kw_only=True):
     """One market of a venue. Integers are on the grids that the two ``*_decimals`` name."""
 
     symbol: str
-    """The venue's own name."""
+    """The venue's own name; where perp and spot share one (Binance), the room makes them differ."""
     base: str
     quote: str
     kind: str
@@ -67,6 +67,15 @@ class MarketFacts(msgspec.Struct, frozen=True, kw_only=True):
     band_high: Decimal | None = None
     """Limit prices must lie within mark x low .. mark x high, where the venue says so."""
     tradable: bool = True
+
+    def price_step(self, price_i: int) -> int:
+        """The tick at this price: the market's own, or coarser where only so many significant figures are allowed."""
+        step = self.tick_i
+        if self.significant_figures is not None:
+            whole: int = 10**self.price_decimals
+            # Whole numbers are always allowed, however many figures they have.
+            step = max(step, min(10 ** max(0, len(str(price_i)) - self.significant_figures), whole))
+        return step
 
 
 class OrderSeen(msgspec.Struct, frozen=True, kw_only=True):
@@ -221,14 +230,6 @@ StreamEvent: TypeAlias = (
 """What ``Dialect.decode`` may give."""
 
 VenueEvent: TypeAlias = (
-    OrderSeen
-    | FillSeen
-    | PositionSeen
-    | BalanceSeen
-    | MarginSeen
-    | BookSeen
-    | Unreadable
-    | SessionSeen
-    | SnapshotSeen
+    OrderSeen | FillSeen | PositionSeen | BalanceSeen | MarginSeen | BookSeen | Unreadable | SessionSeen | SnapshotSeen
 )
 """What ``VenueFeed.subscribe`` hands to execution."""

@@ -31,11 +31,19 @@ class Abilities(msgspec.Struct, frozen=True, kw_only=True):
     """How old a REST reading may be: an order absent from readings younger than expiry + skew + this may still appear."""
     history_by_client_id: bool
     dead_mans_switch: bool
+    """The venue cancels orders by itself when it hears nothing for ``dead_man_secs``."""
     spot: bool
     spot_fee_in_base: bool
     """A spot buyer pays the fee in the coin bought, so slightly less than the fill arrives."""
     quotes: tuple[str, ...] = ("USDC", "USDT", "USD")
     """Quote currencies in order of preference: what a bare ``SOL`` means on this venue."""
+    market_slippage_bps: int | None = None
+    """Where a market order is a limit order that may not rest: how far past the best price it may go, in basis
+    points. None: the venue has market orders of its own."""
+    fence: bool = False
+    """``VenueFeed.fence`` can prove that a doubtful submit will never be executed."""
+    dead_man_secs: int = 0
+    """Countdown that a play arms and keeps refreshing; 0 where there is no switch."""
 
 
 class Absent(msgspec.Struct, frozen=True, kw_only=True):
@@ -162,8 +170,11 @@ class VenueFeed(Protocol):
         """Call ``listener`` for every event, in order of arrival. Returns the way to stop it."""
         ...
 
-    def remember(self, symbol: str, client_order_index: int, venue_id: str) -> None:
-        """Tell the venue id of an order from before a restart, so that it can be found in a history without client ids."""
+    def remember(self, symbol: str, client_order_index: int, venue_id: str, sent_ms: int = 0) -> None:
+        """
+        Tell an order from before a restart: its client id was sent at ``sent_ms``; ``venue_id`` where known ("" if
+        not). It helps to find it in a history that cannot be searched by client id.
+        """
         ...
 
     async def server_time_ms(self) -> int:
@@ -188,6 +199,26 @@ class VenueFeed(Protocol):
 
     async def cancel_all(self, symbol: str) -> None:
         """Cancel every live order of the account in this market, ours or not. Raises as ``cancel_by_client_id``."""
+        ...
+
+    async def fence(self, symbol: str, client_order_index: int) -> bool:
+        """
+        Make sure that a doubtful submit can no longer be executed (Hyperliquid: burn its nonce). True when proven.
+
+        False where the venue has no such means, or it did not work; the order may still appear.
+        """
+        ...
+
+    async def arm_dead_man(self, symbol: str) -> None:
+        """
+        Start, or restart, the venue's countdown: unless called again it cancels the orders of this market.
+
+        A venue without a switch does nothing. Raises VenueError when it could not be armed.
+        """
+        ...
+
+    async def disarm_dead_man(self, symbol: str) -> None:
+        """Stop the countdown. Raises as :meth:`arm_dead_man`."""
         ...
 
 

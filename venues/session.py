@@ -431,6 +431,11 @@ class Streams:
                 return book
         return None
 
+    def order_line_down(self, symbol: str) -> bool:
+        """Orders in this market go over a stream, and that stream is not up."""
+        line = self._dialect.order_line(symbol)
+        return line is not None and not self.sessions[line].up
+
     # -- what the sessions ask and tell
 
     async def address(self, line: str) -> str:
@@ -513,6 +518,7 @@ class Streams:
 
     async def _read_snapshot(self) -> SnapshotSeen:
         read, dialect, since_ms = self.talks.read, self._dialect, self._since_ms
+        await read(dialect.prepare)
         asked_ms = self.talks.now_ms()
         snapshot = SnapshotSeen(
             asked_ms=asked_ms,

@@ -7,7 +7,6 @@ in the same process without sockets, for virtual time. :class:`Talks` holds a di
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
@@ -111,9 +110,7 @@ class SocketLink:
 
     async def ping(self) -> None:
         try:
-            pong = await self._connection.ping()
-            # A caller that gives up must not cancel the future: the library still holds it.
-            await asyncio.shield(pong)
+            await (await self._connection.ping())
         except self._failures as error:
             raise Broken(_ended(error)) from None
 

@@ -62,9 +62,21 @@ class BackpackDialect:
     def sign(self, call: HttpCall, now_ms: int) -> HttpCall:
         return self._signer.signed(call, now_ms)
 
+    def prepare(self) -> Talk[None]:
+        """Nothing to learn: no sequence numbers, one-way positions only."""
+        return
+        yield
+
+    @property
+    def unprepared(self) -> bool:
+        return False
+
     # -- order entry
 
-    def place(self, order: PlaceOrder, now_ms: int) -> HttpCall:
+    def order_line(self, symbol: str) -> None:
+        return None
+
+    def place(self, order: PlaceOrder, now_ms: int, *, rest: bool = False) -> HttpCall:
         call = encode.place(order, self._market(order.symbol))
         if len(self._signed_ms) >= _REMEMBERED:
             del self._signed_ms[next(iter(self._signed_ms))]
@@ -83,7 +95,7 @@ class BackpackDialect:
             raise OutcomeUnknown("IN_DOUBT", "Backpack answered with another order.", raw=seen.venue_id)
         return (msgspec.structs.replace(seen, client_id=order.client_id),)
 
-    def cancel(self, key: OrderKey, now_ms: int) -> HttpCall:
+    def cancel(self, key: OrderKey, now_ms: int, *, rest: bool = False) -> HttpCall:
         return encode.cancel(key.symbol, key.client_id)
 
     def read_cancelled(self, key: OrderKey, reply: HttpReply) -> Sequence[OrderSeen]:
@@ -102,6 +114,16 @@ class BackpackDialect:
             raise refusals.of_order(reply, what="cancel of all orders")
         return decode.orders(reply.body, self.markets)
 
+    def fence(self, key: OrderKey) -> Talk[bool]:
+        """None but the window: wait until it has passed."""
+        return False
+        yield
+
+    def dead_man(self, symbol: str, secs: int) -> Talk[None]:
+        """Backpack has no such switch."""
+        return
+        yield
+
     # -- reading
 
     def look_up(self, key: OrderKey) -> Talk[OrderSeen | None]:
@@ -115,7 +137,7 @@ class BackpackDialect:
 
     def _ended(self, key: OrderKey) -> Talk[OrderSeen | None]:
         """The order in history; None when the scan went back to the order's birth or to the end."""
-        signed_ms = self._signed_ms.get((key.symbol, key.client_id))
+        signed_ms = self._signed_ms.get((key.symbol, key.client_id)) or key.sent_ms or None
         oldest_us = 0 if signed_ms is None else signed_ms * 1000 - _AGE_MARGIN_US
         offset = 0
         for _ in range(PAGES):

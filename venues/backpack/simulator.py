@@ -75,6 +75,12 @@ _STP: Final = {
     "RejectBoth": SelfTrade.BOTH,
     "Allow": SelfTrade.ALLOW,
 }
+HEADERS: Final = {
+    "key": "x-api-key",
+    "signature": "x-signature",
+    "timestamp": "x-timestamp",
+    "window": "x-window",
+}
 MARKET_TYPES: Final = ("SPOT", "PERP", "IPERP", "DATED", "PREDICTION", "RFQ")
 FILL_TYPES: Final = (
     *("User", "BookLiquidation", "Adl", "Backstop", "Liquidation", "AllLiquidation"),
@@ -136,6 +142,7 @@ class _Route(NamedTuple):
     kind: str
     instruction: str | None
     handle: Callable[[list[Fields]], Reply]
+    is_batch: bool = False
 
 
 class BackpackSimulator:
@@ -224,6 +231,10 @@ class BackpackSimulator:
         route = self._routes.get((request.method, request.path))
         return route.kind if route else "other"
 
+    def text_kind(self, text: str) -> str:
+        """No order entry over streams here."""
+        return "other"
+
     def message_kind(self, text: str) -> str:
         return message_kind(text)
 
@@ -243,15 +254,12 @@ class BackpackSimulator:
         if route is None:
             return json_reply({"code": "RESOURCE_NOT_FOUND", "message": "Not Found"}, 404)
         try:
-            values = read_values(request)
+            values = read_values(request, many=route.is_batch)
             if route.instruction is not None:
-                names = {"key": "x-api-key", "signature": "x-signature", "timestamp": "x-timestamp"}
-                names["window"] = "x-window"
-                found = {key: request.headers[name] for key, name in names.items() if name in request.headers}
+                found = {key: request.headers[name] for key, name in HEADERS.items() if name in request.headers}
                 self._verify(route.instruction, values, **found)
-            payload = f"{route.instruction}Payload" if request.method != "GET" else ""
-            if route.instruction == "orderExecute":
-                payload = "OrderExecutePayload"
+            word = route.instruction or ""
+            payload = "" if request.method == "GET" else f"{word[:1].upper()}{word[1:]}Payload"
             return route.handle([Fields(each, payload) for each in values])
         except Answer as answer:
             return answer.reply
@@ -339,7 +347,7 @@ class BackpackSimulator:
             ("GET", history + "fills", "fills", "fillHistoryQueryAll", self._fill_history),
         )
         routes = {(method, path): _Route(kind, word, alone(handle)) for method, path, kind, word, handle in rows}
-        routes["POST", v1 + "orders"] = _Route("place", "orderExecute", self._batch)
+        routes["POST", v1 + "orders"] = _Route("place", "orderExecute", self._batch, is_batch=True)
         return routes
 
     # -- public readings

@@ -64,6 +64,10 @@ class VenueApp(Protocol):
         """``place``, ``cancel``, ``cancel_all``, ``order``, ``open_orders``, ``history``, ``fills``, ``positions``, ``margin``, ``balances``, ``book``, ``time``, ``markets`` or ``other``: what a fault rule matches."""
         ...
 
+    def text_kind(self, text: str) -> str:
+        """As ``http_kind``, for a message that a client sent on a stream (``other`` for logins and subscriptions)."""
+        ...
+
     def message_kind(self, text: str) -> str:
         """``order``, ``fill``, ``position``, ``balance``, ``book`` or ``other`` for an outgoing stream message."""
         ...

@@ -55,9 +55,9 @@ def read_query(query: str) -> dict[str, Any]:
     return dict(parse_qsl(query, keep_blank_values=True, max_num_fields=None))
 
 
-def read_values(request: Request) -> list[Any]:
+def read_values(request: Request, *, many: bool = False) -> list[Any]:
     """
-    What a request carries: the query of a GET, else the JSON body; a JSON array gives one item per element.
+    What a request carries: the query of a GET, else the JSON body. ``many``: the body is an array, one item each.
 
     Raises:
         Answer: the body is no JSON.
@@ -68,7 +68,9 @@ def read_values(request: Request) -> list[Any]:
         value = read_json(request.body)
     except ValueError:
         raise Answer(text_reply("parse request payload error: invalid JSON", 400)) from None
-    return value if isinstance(value, list) else [value]
+    if many and not isinstance(value, list):
+        raise Answer(text_reply("parse request payload error: expected an array", 400))
+    return value if many else [value]
 
 
 class Fields:

@@ -44,7 +44,7 @@ FAR_BPS: Final = (5, 20, 60, 150, 400)
 LEVEL_NOTIONAL: Final = (800, 8000)
 """Value of one level in quote, drawn uniformly."""
 TAKE_NOTIONAL: Final = (200, 6000)
-TAKE_PROBABILITY: Final = 0.08
+TAKE_PROBABILITY: Final = 0.12
 FLICKER: Final = 0.25
 """Probability that a level which stays gets a new size in a step."""
 

@@ -179,9 +179,7 @@ def test_our_own_cancelled_order_is_not_followed():
     def prepare(venue, desk):
         venue.book_tell_secs = 0.25
 
-    result, venue, _ = track(
-        [Plan(cancel_secs=0.15)], book=[(5, 13_990, 14_002)], prepare=prepare, timeout_secs=15
-    )
+    result, venue, _ = track([Plan(cancel_secs=0.15)], book=[(5, 13_990, 14_002)], prepare=prepare, timeout_secs=15)
     assert [order.price_i for order in venue.placed()] == [14_000, 13_990]
     at_rest(result, venue)
 

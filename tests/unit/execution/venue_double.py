@@ -197,7 +197,7 @@ class VenueDouble:
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
-    def remember(self, symbol: str, client_order_index: int, venue_id: str) -> None:
+    def remember(self, symbol: str, client_order_index: int, venue_id: str, sent_ms: int = 0) -> None:
         self.remembered[client_order_index] = venue_id
 
     async def server_time_ms(self) -> int:
@@ -220,11 +220,11 @@ class VenueDouble:
         self.after_event()
 
     def _tell_later(self, event: object, secs: float) -> None:
-        line = self._synced
+        line, up = self._synced, self.synced
 
         def deliver() -> None:
-            # What a broken line had under way never arrives.
-            if line is self._synced:
+            # What is said while the line is down, or was under way when it broke, never arrives.
+            if up and line is self._synced:
                 self.tell(event)
 
         self._later(secs + self.jitter(), deliver)

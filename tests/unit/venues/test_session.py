@@ -534,6 +534,19 @@ def test_only_the_first_reason_of_a_loss_is_told():
     play(story)
 
 
+def test_a_book_in_the_last_breath_of_a_line_is_not_used():
+    """[ours] What a line says after its loss is not the newest book."""
+
+    async def story(toy):
+        book = {"k": "book", "bid": 1, "ask": 2, "seq": 9}
+        toy.wire.link("books").say("several", parts=[{"k": "refused", "code": "RATE_LIMITED"}, book])
+        toy.wire.close_secs = 1
+        await toy.sleep(0.01)
+        assert await toy.connector.get_top_of_book(COIN) == (100, 101, 100)
+
+    play(story)
+
+
 def test_a_connector_can_be_made_before_the_event_loop_runs():
     """[ours] Programs are put together first and run afterwards."""
     toy = Toy()

@@ -125,7 +125,24 @@ class ToyDialect:
     def sign(self, call, now_ms):
         return HttpCall(call.method, call.path, call.body, (("signed", str(now_ms)),), host=call.host)
 
-    def place(self, order: PlaceOrder, now_ms: int):
+    def prepare(self):
+        return
+        yield
+
+    unprepared = False
+
+    def order_line(self, symbol: str):
+        return None
+
+    def fence(self, key: OrderKey):
+        return False
+        yield
+
+    def dead_man(self, symbol: str, secs: int):
+        return
+        yield
+
+    def place(self, order: PlaceOrder, now_ms: int, *, rest: bool = False):
         words = json.dumps({"cid": order.client_id, "price": order.price_i, "reduce": order.reduce_only})
         if self.ws_orders:
             return WsText("account", f"r{order.client_id}", json.dumps({"k": "place", "r": f"r{order.client_id}"}))
@@ -145,7 +162,7 @@ class ToyDialect:
         told = json.loads(reply.body)
         return [order(placed.client_id, venue_id=told["id"], source=Source.REST)]
 
-    def cancel(self, key: OrderKey, now_ms: int):
+    def cancel(self, key: OrderKey, now_ms: int, *, rest: bool = False):
         return HttpCall("DELETE", "/order", json.dumps({"cid": key.client_id, "id": key.venue_id}).encode())
 
     def read_cancelled(self, key, reply):
@@ -272,6 +289,7 @@ class ToyLink:
 
     async def close(self) -> None:
         self.closed = True
+        await asyncio.sleep(self.wire.close_secs)
         if self.wire.close_fails:
             raise OSError("already gone")
 
@@ -287,6 +305,7 @@ class ToyWire:
         self.clock = VirtualClock()
         self.skew_ms = 0
         self.latency_secs = 0.01
+        self.close_secs = 0.0
         self.calls: list[HttpCall] = []
         self.links: list[ToyLink] = []
         self.connect_fails: list[Exception] = []

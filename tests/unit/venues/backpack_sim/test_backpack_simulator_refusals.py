@@ -6,7 +6,8 @@ from decimal import Decimal
 
 import pytest
 
-from tests.unit.venues.backpack_sim.trader import PERP, SPOT, Trader, fixture, limit, market
+from core.chance import Chance
+from tests.unit.venues.backpack_sim.trader import PERP, SPOT, Ear, Trader, fixture, limit, market
 from venues.backpack.simulator import BackpackSimulator, Choices
 from venues.simulation.app import Request
 from venues.simulation.faults import Faults
@@ -123,6 +124,8 @@ def test_an_unknown_symbol_gets_the_recorded_text():
         b"\xff\xfe\xfa",
         b"{",
         b'"text"',
+        b"[]",
+        b"[{}]",
         b"null",
         b"17",
         b"[" * 100_000,
@@ -193,8 +196,6 @@ class Still:
 
 
 def vector_answer(vector, *, signature=None, target=None):
-    from core.chance import Chance
-
     sim = BackpackSimulator(Still(), Chance(1), key_seed=base64.b64decode(vectors()["seed_base64"]))
     headers = {name.lower(): value for name, value in vector["headers"].items()}
     if signature is not None:
@@ -239,9 +240,6 @@ def test_a_signature_holds_for_its_own_instruction_only():
 
 def test_the_stream_vector_subscribes_and_a_flipped_bit_is_4003():
     """[venue] The 23rd vector; WS refusals are an error frame with id null."""
-    from core.chance import Chance
-    from tests.unit.venues.backpack_sim.trader import Ear
-
     frame = next(each["frame"] for each in vectors()["vectors"] if "frame" in each)
     sim = BackpackSimulator(Still(), Chance(1), key_seed=base64.b64decode(vectors()["seed_base64"]))
     good, bad = Ear(), Ear()

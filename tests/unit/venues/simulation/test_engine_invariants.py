@@ -161,12 +161,8 @@ def test_what_one_account_gains_another_loses_but_for_fees(actions):
         assert {fill.size_i for fill in sides} == {trade.size_i}
     accounts = play.engine.accounts.values()
     assert sum(account.net_i("P") for account in accounts) == 0
-    fees = {
-        asset: sum((fill.fee for fill in fills if fill.fee_asset == asset), D(0)) for asset in ("SOL", "USDC")
-    }
-    entered = sum(
-        (account.position("P").cost * (1 if account.net_i("P") > 0 else -1) for account in accounts), D(0)
-    )
+    fees = {asset: sum((fill.fee for fill in fills if fill.fee_asset == asset), D(0)) for asset in ("SOL", "USDC")}
+    entered = sum((account.position("P").cost * (1 if account.net_i("P") > 0 else -1) for account in accounts), D(0))
     for asset, open_value in (("SOL", D(0)), ("USDC", entered)):
         held = sum(account.balance(asset).free + account.balance(asset).locked for account in accounts)
         assert abs(held + fees[asset] - open_value - 2 * START[asset]) < NEARLY

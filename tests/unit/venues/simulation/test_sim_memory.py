@@ -73,6 +73,9 @@ class ToyVenue:
     def http_kind(self, request):
         return {"/place": "place", "/cancel": "cancel", "/positions": "positions"}.get(request.path, "other")
 
+    def text_kind(self, text):
+        return "other"
+
     def message_kind(self, text):
         return text.split(" ")[0]
 

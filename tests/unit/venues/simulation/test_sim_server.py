@@ -63,6 +63,9 @@ class EchoVenue:
     def http_kind(self, request):
         return "place" if request.path == "/place" else "other"
 
+    def text_kind(self, text):
+        return "other"
+
     def message_kind(self, text):
         return text.split(" ")[0] if text.split(" ")[0] in ("order", "fill") else "other"
 
