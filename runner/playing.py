@@ -112,7 +112,14 @@ def play_plan(
     clock = SystemClock()
     folder = new_run_folder(environment.runs_dir, plan.scenario.name, clock.now_ms())
     (folder / "plan.json").write_bytes(plan_json(plan))
-    logs.configure(level=environment.log_level, json=environment.log_json, stream=sys.stderr, file=folder / "log.jsonl")
+    # The terminal shows the play; the log is beside it, unless somebody asks to see it all.
+    wanted = environment.log_level == "DEBUG" or environment.log_json
+    logs.configure(
+        level=environment.log_level,
+        json=environment.log_json,
+        stream=sys.stderr if wanted else None,
+        file=folder / "log.jsonl",
+    )
     events = EventLog(folder / "events.jsonl", clock)
     events.listen(teller(progress, sys.stdout))
     # The state of simulators that end with the run is of no use to a later one.

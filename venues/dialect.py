@@ -189,7 +189,10 @@ class Dialect(Protocol):
     # -- streams
     def lines(self) -> Sequence[Line]: ...
     def open_line(self, line: str) -> Talk[str]:
-        """The URL to connect to, after whatever requests it takes (listen keys); ``host`` names are resolved."""
+        """
+        Where to connect, after whatever requests it takes (listen keys): a whole URL, or ``host/path`` whose first
+        word is a key of the room's endpoints.
+        """
         ...
 
     def login(self, line: str, now_ms: int) -> Sequence[str]:

@@ -28,7 +28,7 @@ class Abilities(msgspec.Struct, frozen=True, kw_only=True):
     expiry_ms: int
     """A submit that reaches the venue later than this after it was signed is refused by the venue."""
     read_lag_ms: int
-    """How old a REST reading may be: an order absent from readings younger than expiry + skew + this may still appear."""
+    """How old a REST reading may be: an order absent from readings younger than expiry + skew + this may yet appear."""
     history_by_client_id: bool
     dead_mans_switch: bool
     """The venue cancels orders by itself when it hears nothing for ``dead_man_secs``."""
@@ -114,6 +114,7 @@ class IConnector(Protocol):
         Ask for a cancel. A normal return says the venue took the request, NOT that the order is settled.
 
         Raises:
+            LocalRuleError: UNREACHABLE - nothing was sent.
             Refused: ORDER_NOT_FOUND - nothing live under this id (it may have filled).
             OutcomeUnknown: the request may or may not have arrived.
         """

@@ -75,12 +75,7 @@ _STP: Final = {
     "RejectBoth": SelfTrade.BOTH,
     "Allow": SelfTrade.ALLOW,
 }
-HEADERS: Final = {
-    "key": "x-api-key",
-    "signature": "x-signature",
-    "timestamp": "x-timestamp",
-    "window": "x-window",
-}
+HEADERS: Final = {"key": "x-api-key", "signature": "x-signature", "timestamp": "x-timestamp", "window": "x-window"}
 MARKET_TYPES: Final = ("SPOT", "PERP", "IPERP", "DATED", "PREDICTION", "RFQ")
 FILL_TYPES: Final = (
     *("User", "BookLiquidation", "Adl", "Backstop", "Liquidation", "AllLiquidation"),
@@ -157,6 +152,7 @@ class BackpackSimulator:
     """
 
     name: str = "backpack"
+    message_kind = staticmethod(message_kind)
 
     def __init__(
         self,
@@ -234,9 +230,6 @@ class BackpackSimulator:
     def text_kind(self, text: str) -> str:
         """No order entry over streams here."""
         return "other"
-
-    def message_kind(self, text: str) -> str:
-        return message_kind(text)
 
     def bootstrap(self, rest: str, ws: str) -> dict[str, Any]:
         secret = base64.b64encode(bytes(self._key)).decode()

@@ -61,7 +61,10 @@ class VenueApp(Protocol):
         ...
 
     def http_kind(self, request: Request) -> str:
-        """``place``, ``cancel``, ``cancel_all``, ``order``, ``open_orders``, ``history``, ``fills``, ``positions``, ``margin``, ``balances``, ``book``, ``time``, ``markets`` or ``other``: what a fault rule matches."""
+        """
+        What a fault rule matches: ``place``, ``cancel``, ``cancel_all``, ``order``, ``open_orders``, ``history``,
+        ``fills``, ``positions``, ``margin``, ``balances``, ``book``, ``time``, ``markets`` or ``other``.
+        """
         ...
 
     def text_kind(self, text: str) -> str:

@@ -7,7 +7,8 @@ A fault file (YAML or JSON) is a list of rules::
     - {action: delay, on: ws, kind: fill, every: 3, params: {ms: 800}}
     - {action: silent, venue: okx, after_ms: 20000, until_ms: 21000, params: {ms: 15000}}
 
-All rules count the occurrences they match, inside their window of time; where several would fire for one occurrence,
+A rule ``on: http`` also strikes requests that come as messages over a stream (orders, cancels), as far as its action
+has a meaning there (:data:`ON_STREAM_REQUESTS`). All rules count the occurrences they match, inside their window of time; where several would fire for one occurrence,
 the first in the list acts. :data:`ACTIONS` says where each action may stand and which ``params`` it reads.
 """
 
@@ -93,6 +94,9 @@ ACTIONS: Final[Mapping[str, ActionFacts]] = {
     ),
 }
 """Every action a rule may name."""
+
+ON_STREAM_REQUESTS: Final = frozenset({"delay", "drop", "disconnect", "lose_reply", "execute_late"})
+"""Those ``on: http`` that also strike a request which comes over a stream. The others speak of statuses and bodies."""
 
 
 class FaultRule(msgspec.Struct, kw_only=True):
@@ -184,6 +188,10 @@ class Faults:
         """What strikes a request of this kind."""
         return self._ask("http", kind)
 
+    def text(self, kind: str) -> FaultRule | None:
+        """What strikes a request of this kind that comes over a stream; the same rules, counting on."""
+        return self._ask("http", kind, ON_STREAM_REQUESTS)
+
     def ws(self, kind: str) -> FaultRule | None:
         """What strikes an outgoing stream message of this kind."""
         return self._ask("ws", kind)
@@ -195,13 +203,13 @@ class Faults:
         """
         return self._ask("engine", kind)
 
-    def _ask(self, on: str, kind: str) -> FaultRule | None:
+    def _ask(self, on: str, kind: str, actions: Collection[str] = ACTIONS) -> FaultRule | None:
         if not self.rules:
             return None
         elapsed_ms = self._clock.now_ms() - self._start_ms if self._clock else 0
         struck: FaultRule | None = None
         for rule, draw in zip(self.rules, self._draws, strict=True):
-            if not rule.matches(on, kind, elapsed_ms):
+            if rule.action not in actions or not rule.matches(on, kind, elapsed_ms):
                 continue
             rule.matched += 1
             if _fires(rule, draw) and struck is None:

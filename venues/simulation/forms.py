@@ -52,7 +52,7 @@ def read_json(text: str | bytes) -> Any:
 
 def read_query(query: str) -> dict[str, Any]:
     """A query string as a mapping; of a repeated key the last value counts."""
-    return dict(parse_qsl(query, keep_blank_values=True, max_num_fields=None))
+    return dict(parse_qsl(query, keep_blank_values=True))
 
 
 def read_values(request: Request, *, many: bool = False) -> list[Any]:

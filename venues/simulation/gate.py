@@ -36,8 +36,11 @@ class Dropped(msgspec.Struct, frozen=True):
 
 
 class _Late(msgspec.Struct, frozen=True):
+    """A request that is executed at ``due_ms``; ``stream`` is the one that it came over, None for HTTP."""
+
     due_ms: int
-    request: Request
+    request: Request | str
+    stream: GatedStream | None = None
 
 
 class _Waiting(msgspec.Struct, frozen=True):
@@ -62,6 +65,7 @@ class GatedStream:
         self._queue: deque[_Waiting] = deque()
         self._held: _Waiting | None = None
         self._silent_until_ms = 0
+        self._answer_ms = 0
         self._ended = False
 
     # -- the simulator's side
@@ -118,9 +122,7 @@ class GatedStream:
     def text(self, text: str) -> None:
         """The client sent ``text``."""
         if not self._ended:
-            self._gate.app.ws_text(self, text)
-            self._gate.advance()
-            self._gate.touch()
+            self._gate.text(self, text)
 
     def closed(self) -> None:
         """The client's connection is gone; harmless when the stream has ended already."""
@@ -129,6 +131,10 @@ class GatedStream:
             self._gate.settle_ended()
 
     # -- the gate's side
+
+    def answer_late(self, ms: int) -> None:
+        """What is sent from now on leaves ``ms`` later; 0 ends that."""
+        self._answer_ms = ms
 
     def cut(self, code: int, reason: str) -> None:
         """End the connection now; what still waits is lost."""
@@ -149,6 +155,8 @@ class GatedStream:
             self._let_go(self._queue.popleft())
 
     def _push(self, waiting: _Waiting) -> None:
+        if self._answer_ms:
+            waiting = msgspec.structs.replace(waiting, due_ms=waiting.due_ms + self._answer_ms)
         if not self._queue and waiting.due_ms <= self._gate.clock.now_ms():
             self._let_go(waiting)
             return
@@ -239,6 +247,32 @@ class FaultGate:
                 return self._execute(request, kind)
         raise AssertionError(f"{rule.action} does not strike requests")
 
+    def text(self, stream: GatedStream, text: str) -> None:
+        """Carry one message of the client to the simulator; a rule for requests may strike one that is a request."""
+        kind = self.app.text_kind(text) if self.faults.rules else "other"
+        rule = None if kind == "other" else self.faults.text(kind)
+        match rule.action if rule else "":
+            case "drop":
+                return
+            case "execute_late":
+                assert rule is not None
+                self._late.append(_Late(self.clock.now_ms() + rule.params["ms"], text, stream))
+            case "delay":
+                assert rule is not None
+                stream.answer_late(rule.params["ms"])
+                self.app.ws_text(stream, text)
+                stream.answer_late(0)
+            case "lose_reply":
+                self._execute_unheard(stream, text)
+            case "disconnect":
+                assert rule is not None
+                self.disconnect(rule.params["code"])
+                self.app.ws_text(stream, text)
+            case _:
+                self.app.ws_text(stream, text)
+        self.advance()
+        self.touch()
+
     def ws_open(self, out: Peer, path: str, headers: Mapping[str, str]) -> GatedStream:
         """
         A client connected. ``path`` includes the query string, if any; header names are lower-case. The shell tells
@@ -264,7 +298,10 @@ class FaultGate:
         if due:
             self._late = [late for late in self._late if late.due_ms > now_ms]
             for late in sorted(due, key=lambda late: late.due_ms):
-                self.app.http(late.request)
+                if isinstance(late.request, Request):
+                    self.app.http(late.request)
+                elif late.stream is not None:
+                    self._execute_unheard(late.stream, late.request)
         self.app.advance()
         for stream in list(self._streams):
             stream.release(now_ms)
@@ -305,9 +342,17 @@ class FaultGate:
         self._touched.set()
 
     def settle_ended(self) -> None:
-        """Tell the simulator which streams have ended, each once."""
-        while self._ended:
-            self.app.ws_closed(self._ended.pop(0))
+        """Tell the simulator which streams have ended, each once; one with a request under way only after that."""
+        busy = [late.stream for late in self._late if late.stream is not None]
+        ended, self._ended = self._ended, [stream for stream in self._ended if stream in busy]
+        for stream in ended:
+            if stream not in busy:
+                self.app.ws_closed(stream)
+
+    def _execute_unheard(self, stream: GatedStream, text: str) -> None:
+        """Execute a request; its connection breaks before the answer."""
+        stream.cut(ABNORMAL, "")
+        self.app.ws_text(stream, text)
 
     def _execute(self, request: Request, kind: str) -> Reply:
         reply = self.app.http(request)

@@ -12,7 +12,7 @@ import pytest
 
 from execution.journal import MAX_CLIENT_ID, Journal
 from execution.order import Deed, Order
-from tests.unit.execution.venue_double import an_intent
+from tests.unit.execution.desk import an_intent
 from venues.errors import LocalRuleError
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -77,7 +77,7 @@ def test_a_process_killed_after_the_intent_leaves_it_to_be_found(tmp_path):
     code = (
         "import os, sys; sys.path.insert(0, sys.argv[1])\n"
         "from execution.journal import Journal\n"
-        "from tests.unit.execution.venue_double import an_intent\n"
+        "from tests.unit.execution.desk import an_intent\n"
         "print(Journal(sys.argv[2]).intend(an_intent()).client_id, flush=True)\n"
         "os.kill(os.getpid(), 9)\n"
     )

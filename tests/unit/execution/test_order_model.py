@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from execution.order import MOVES, TERMINAL, Cause, Deed, Order, State, encode_entry, encode_intent, replay
-from tests.unit.execution.venue_double import SOL, an_intent
+from tests.unit.execution.desk import an_intent
+from tests.unit.execution.venue_double import SOL
 from venues.events import FillSeen, OrderSeen, Source, Status
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -357,9 +358,8 @@ _WORDS = st.one_of(
 
 
 def _face(order: Order) -> tuple[object, ...]:
-    return tuple(getattr(order, name) for name in Order.__slots__ if name != "intent") + (
-        order.filled_i, order.proven, order.average_price,
-    )  # fmt: skip
+    kept = (getattr(order, name) for name in Order.__slots__ if name != "intent")
+    return (*kept, order.filled_i, order.proven, order.average_price)
 
 
 @settings(max_examples=400, deadline=None)

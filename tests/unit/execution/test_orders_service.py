@@ -16,7 +16,8 @@ from execution.order import Deed, State, replay
 from execution.orders import Orders
 from execution.timeline import Timelines
 from execution.tracking_limit import unreserved_i
-from tests.unit.execution.venue_double import ABILITIES, SOL, SOL_SPOT, Desk, Plan, VenueDouble
+from tests.unit.execution.desk import Desk
+from tests.unit.execution.venue_double import ABILITIES, SOL, SOL_SPOT, Plan, VenueDouble
 from venues.errors import LocalRuleError, OutcomeUnknown, Refused
 from venues.events import BalanceSeen, FillSeen, OrderSeen, SessionSeen, Source, Status, Unreadable
 from venues.interface import Absent

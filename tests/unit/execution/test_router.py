@@ -9,7 +9,8 @@ from core.clock import VirtualClock, run_virtual
 from execution.order import State
 from execution.router import ExecutionRouter
 from execution.tracking_limit import Reason
-from tests.unit.execution.venue_double import Desk, Plan, VenueDouble, chase
+from tests.unit.execution.desk import Desk, chase
+from tests.unit.execution.venue_double import Plan, VenueDouble
 from venues.errors import LocalRuleError
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from execution.order import Deed, Order, replay
 from execution.timeline import Timelines
-from tests.unit.execution.venue_double import an_intent
+from tests.unit.execution.desk import an_intent
 
 
 def test_each_line_is_on_disk_before_the_call_returns(tmp_path):

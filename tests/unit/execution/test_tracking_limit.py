@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from decimal import Decimal
+from itertools import pairwise
 
 import anyio
 import msgspec
@@ -14,7 +15,8 @@ from execution.journal import Journal
 from execution.markets import Market
 from execution.order import State
 from execution.tracking_limit import Reason, TrackingResult, unreserved_i
-from tests.unit.execution.venue_double import ABILITIES, SOL, Desk, FullDisk, Plan, VenueDouble, chase
+from tests.unit.execution.desk import Desk, FullDisk, chase
+from tests.unit.execution.venue_double import ABILITIES, SOL, Plan, VenueDouble
 from venues.errors import LocalRuleError, OutcomeUnknown
 
 
@@ -87,7 +89,7 @@ def test_intervals_are_kept_within_300_ms_however_long_settling_takes():
     result, venue, _ = track([slow] * 6, timeout_secs=62, max_attempts=20)
     firsts = {cid: t for t, verb, cid in reversed(venue.calls) if verb == "cancel"}
     times = [firsts[order.client_id] for order in venue.placed()]
-    gaps = [b - a for a, b in zip(times[:5], times[1:6], strict=True)]
+    gaps = [b - a for a, b in pairwise(times[:6])]
     assert all(abs(gap - 10) <= 0.3 for gap in gaps), gaps
     assert len(result.interval_errors_ms) == 6
     assert max(map(abs, result.interval_errors_ms)) <= 300
@@ -121,7 +123,7 @@ def test_the_interval_follows_the_clock_of_the_play():
 
     result, venue = run_virtual(main())
     firsts = sorted({cid: t for t, verb, cid in reversed(venue.calls) if verb == "cancel"}.values())
-    assert all(abs(b - a - 1) <= 0.03 for a, b in zip(firsts[:-2], firsts[1:-1], strict=True))
+    assert all(abs(b - a - 1) <= 0.03 for a, b in pairwise(firsts[:-1]))
     assert max(map(abs, result.interval_errors_ms)) <= 300
     at_rest(result, venue)
 
@@ -314,7 +316,7 @@ def test_a_book_that_moves_under_the_post_costs_an_attempt_and_no_taker_trade(cr
     result, venue, _ = track([Plan(), Plan(fills=((1, 100),))], prepare=prepare)
     assert [order.price_i for order in venue.placed()] == [14_000, 13_990]
     assert result.reason is Reason.FILLED
-    assert [a.order.state for a in result.attempts][0] is (State.FAILED if crossing == "refuse" else State.CANCELLED)
+    assert result.attempts[0].order.state is (State.FAILED if crossing == "refuse" else State.CANCELLED)
     at_rest(result, venue)
 
 
@@ -464,7 +466,7 @@ def test_an_order_that_the_venue_keeps_listing_ends_in_doubt(named):
             for order in venue.true.values() for _, seen in order.past[:1]
         ]  # fmt: skip
 
-    result, venue, desk = track(prepare=prepare, timeout_secs=5)
+    result, _, desk = track(prepare=prepare, timeout_secs=5)
     assert result.reason is Reason.IN_DOUBT
     assert SOL.symbol in desk.halted
     assert "still lists" in result.detail

@@ -16,7 +16,8 @@ from execution.journal import Journal
 from execution.order import TERMINAL, State, encode_entry
 from execution.orders import SETTLE_SECS
 from execution.tracking_limit import Reason, TrackingLimit, unreserved_i
-from tests.unit.execution.venue_double import SOL, Desk, Plan, VenueDouble
+from tests.unit.execution.desk import Desk
+from tests.unit.execution.venue_double import SOL, Plan, VenueDouble
 from venues.events import Status
 
 BLOCKS, BLOCK = 10, 40
@@ -139,7 +140,8 @@ async def a_play(seed: int) -> tuple[Reason, int, bytes]:
         bid_i = 14_000 + walk.integer(-4, 4)
         venue._later(step + walk.uniform(0, 1), lambda bid_i=bid_i: venue.set_book(bid_i, bid_i + 2))
     for _ in range(chance.pick([0, 0, 1, 3])):
-        venue._later(chance.uniform(0, 20), lambda back=chance.uniform(0.1, 8): venue.lose_stream(back))
+        at, back = chance.uniform(0, 20), chance.uniform(0.1, 8)
+        venue._later(at, lambda back=back: venue.lose_stream(back))
     if chance.happens(0.1):
         venue._later(chance.uniform(0, 10), desk.stop)
     with anyio.move_on_after(chance.uniform(0, 15) if chance.happens(0.2) else 600):

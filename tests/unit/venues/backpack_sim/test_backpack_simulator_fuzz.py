@@ -19,28 +19,9 @@ scalars = st.one_of(st.none(), st.booleans(), st.integers(-(2**70), 2**70), st.f
 values = st.recursive(scalars, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(texts, inner, max_size=2))
 names = st.sampled_from(
     [
-        "symbol",
-        "side",
-        "orderType",
-        "price",
-        "quantity",
-        "quoteQuantity",
-        "timeInForce",
-        "postOnly",
-        "reduceOnly",
-        "clientId",
-        "orderId",
-        "limit",
-        "offset",
-        "selfTradePrevention",
-        "triggerPrice",
-        "from",
-        "to",
-        "sortDirection",
-        "fillType",
-        "marketType",
-        "leverageLimit",
-        "autoLend",
+        *("symbol", "side", "orderType", "price", "quantity", "quoteQuantity", "timeInForce", "postOnly"),
+        *("reduceOnly", "clientId", "orderId", "limit", "offset", "selfTradePrevention", "triggerPrice"),
+        *("from", "to", "sortDirection", "fillType", "marketType", "leverageLimit", "autoLend"),
     ]
 )
 plausible = st.fixed_dictionaries(
