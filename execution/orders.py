@@ -18,10 +18,11 @@ import anyio
 
 from core.chance import Chance
 from core.clock import Clock, within
+from core.log import LEVELS, get
 from core.retry import backoff
 from execution.journal import Journal
 from execution.markets import Market, Markets
-from execution.order import Deed, Input, Intent, Order
+from execution.order import Deed, Entry, Input, Intent, Order
 from execution.positions import Positions
 from execution.risk import Risk
 from execution.timeline import Timelines
@@ -29,6 +30,8 @@ from execution.tracking_limit import TrackingLimit, TrackingResult, place_tracki
 from venues.errors import LocalRuleError, Refused, VenueError
 from venues.events import FillSeen, OrderSeen, SessionSeen, SnapshotSeen, Unreadable, VenueEvent
 from venues.interface import Absent, Venue
+
+log = get(__name__)
 
 SETTLE_SECS: Final = 30.0
 """How long a settlement is tried before the order counts as in doubt. Longer than any expiry + read lag."""
@@ -466,6 +469,7 @@ class Orders:
         named = bool(order.venue_id)
         entry = order.apply(given, self.clock.now_ms())
         self.timelines.add(order, entry)
+        self._log_entry(order, entry)
         if entry.alarm:
             self.note(entry.alarm, f"order {order.client_id}: {entry.cause}, filled {order.filled_i}")
         if order.venue_id and not named:
@@ -476,6 +480,28 @@ class Orders:
         bell = self._bells.pop(order.client_id, None)
         if bell is not None:
             bell.set()
+
+    def _log_entry(self, order: Order, entry: Entry) -> None:
+        moved = entry.before is not entry.after
+        if not log.isEnabledFor(LEVELS["INFO"] if moved or entry.alarm else LEVELS["DEBUG"]):
+            return
+        given = entry.input
+        facts = {
+            "trace_id": order.intent.leg,
+            "coi": order.client_id,
+            "venue": order.intent.venue,
+            "source": "local" if isinstance(given, Deed) else given.source.value,
+            "engine_ts": None if isinstance(given, Deed) else given.engine_us,
+            "ws_seq": given.seq if isinstance(given, OrderSeen) else None,
+            "cancel_ack_ts": order.cancel_ack_ms,
+            "cause": entry.cause,
+        }
+        if entry.alarm:
+            log.warning("order alarm", alarm=entry.alarm, state=entry.after.value, **facts)
+        elif moved:
+            log.info("order moved", state=entry.after.value, was=entry.before.value, **facts)
+        else:
+            log.debug("order heard", state=entry.after.value, **facts)
 
     def _name(self, order: Order) -> None:
         self._by_venue_id[order.venue_id] = order.client_id

@@ -135,14 +135,14 @@ class VenuePlay:
             await self._interruptible(self._begin)
             if self._began:
                 async with anyio.create_task_group() as watch:
-                    watch.start_soon(self._sample_quotes)
-                    watch.start_soon(self._sample_margin)
-                    watch.start_soon(self._keep_dead_man)
+                    watch.start_soon(self._surely, self._sample_quotes, "while sampling quotes")
+                    watch.start_soon(self._surely, self._sample_margin, "while sampling margin")
+                    watch.start_soon(self._surely, self._keep_dead_man, "while refreshing the dead-man's switch")
                     try:
                         await self._interruptible(self._play_steps)
                     finally:
                         with anyio.CancelScope(shield=True):
-                            await self._clean_up()
+                            await self._surely(self._clean_up, "while cleaning up")
                         watch.cancel_scope.cancel()
         finally:
             with anyio.CancelScope(shield=True):
@@ -151,6 +151,13 @@ class VenuePlay:
                     await self.venue.stop()
                 self.ended = True
                 say("ended", venue=self.name, verdict=self.verdict(), text=self.sentence())
+
+    async def _surely(self, part: Callable[[], Awaitable[None]], where: str) -> None:
+        """Whatever breaks in ``part``, the play goes on to its verdict and its report."""
+        try:
+            await part()
+        except Exception as error:
+            self._survive(where, error)
 
     async def _interruptible(self, part: Callable[[], Awaitable[None]]) -> None:
         if not self.interrupted:
@@ -249,7 +256,7 @@ class VenuePlay:
             )
 
     async def _prove_flat(self) -> None:
-        await self.desk.settle_all(self.desk.unsettled(self.trade.market.venue_symbol))
+        await self._surely(self._settle_rest, "while settling")
         try:
             self.proof = await self.trade.flat_proof()
         except StepFailed as failed:
@@ -257,6 +264,9 @@ class VenuePlay:
             await self._read_proof()
         except VenueError as error:
             self._fail(Failure(code=error.code, message=f"flat is not proven: {error}", next_move=explain("NOT_FLAT")))
+
+    async def _settle_rest(self) -> None:
+        await self.desk.settle_all(self.desk.unsettled(self.trade.market.venue_symbol))
 
     async def _read_proof(self) -> None:
         try:
@@ -327,6 +337,8 @@ class VenuePlay:
     def _survive(self, where: str, error: Exception) -> str:
         """A fault of our own: the play ends, its cleanup runs, and the report says so."""
         log.exception("unhandled error", venue=self.name, where=where)
+        while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+            error = error.exceptions[0]
         words = f"an error of the program itself {where}: {type(error).__name__}: {error}"
         self.unhandled.append(words)
         self._fail(Failure(code="INTERNAL", message=words, next_move="Keep the log and report it."))

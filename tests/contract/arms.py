@@ -38,7 +38,7 @@ from venues.events import SessionSeen
 from venues.simulation import SIMULATORS, open_simulator
 from venues.simulation.app import Request
 from venues.simulation.faults import Faults
-from venues.simulation.gate import FaultGate
+from venues.simulation.gate import FaultGate, GatedStream
 from venues.simulation.memory import MemoryWire
 from venues.simulation.server import serve
 from venues.wire import SocketWire
@@ -59,6 +59,10 @@ class CountingGate(FaultGate):
     async def http(self, request: Request) -> Any:
         self.asked.append(self.app.http_kind(request))
         return await super().http(request)
+
+    def text(self, stream: GatedStream, text: str) -> None:
+        self.asked.append(self.app.text_kind(text))
+        super().text(stream, text)
 
 
 @dataclass

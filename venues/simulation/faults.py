@@ -8,8 +8,9 @@ A fault file (YAML or JSON) is a list of rules::
     - {action: silent, venue: okx, after_ms: 20000, until_ms: 21000, params: {ms: 15000}}
 
 A rule ``on: http`` also strikes requests that come as messages over a stream (orders, cancels), as far as its action
-has a meaning there (:data:`ON_STREAM_REQUESTS`). All rules count the occurrences they match, inside their window of time; where several would fire for one occurrence,
-the first in the list acts. :data:`ACTIONS` says where each action may stand and which ``params`` it reads.
+has a meaning there (:data:`ON_STREAM_REQUESTS`). All rules count the occurrences they match, inside their window of
+time; where several would fire for one occurrence, the first in the list acts. :data:`ACTIONS` says where each action
+may stand and which ``params`` it reads.
 """
 
 from __future__ import annotations

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import anyio
+
 from core.chance import Chance
+from core.clock import VirtualClock, run_virtual
 from execution.caps import Caps
 from execution.journal import Journal
 from execution.markets import Market
@@ -11,7 +14,7 @@ from execution.orders import Orders
 from execution.positions import Positions
 from execution.risk import Risk
 from execution.timeline import Timelines
-from execution.tracking_limit import TrackingLimit
+from execution.tracking_limit import TrackingLimit, TrackingResult
 from tests.unit.execution.venue_double import SOL, VenueDouble
 from venues.errors import LocalRuleError
 
@@ -76,3 +79,27 @@ class FullDisk(Journal):
             raise LocalRuleError("HALTED", "cannot write the journal: disk full; nothing was sent")
         self.good -= 1
         return super().intend(intent, highest_id)
+
+
+def play(story, **desk):
+    """Run ``story(venue, desk)`` on virtual time; the markets are up when it begins."""
+
+    async def main():
+        venue = VenueDouble(VirtualClock(), **{k: desk.pop(k) for k in ("markets", "abilities") if k in desk})
+        service = Desk(venue, **desk)
+        await venue.start()
+        await anyio.sleep(0.05)
+        told = await story(venue, service)
+        assert venue.broken == []
+        return told
+
+    return run_virtual(main())
+
+
+def at_rest(result: TrackingResult, venue: VenueDouble) -> None:
+    """Nothing lives, everything is settled, and what we believe is the truth."""
+    assert venue.maybe_live == []
+    assert result.settled
+    assert result.filled_i == venue.true_filled_i <= result.wanted.quantity_i
+    for order in result.orders:
+        assert order.filled_i == venue.true[order.client_id].filled_i

@@ -8,7 +8,6 @@ from decimal import Decimal
 import anyio
 import pytest
 
-from core.clock import VirtualClock, run_virtual
 from execution.caps import Caps
 from execution.journal import Journal
 from execution.markets import Market
@@ -16,24 +15,11 @@ from execution.order import Deed, State, replay
 from execution.orders import Orders
 from execution.timeline import Timelines
 from execution.tracking_limit import unreserved_i
-from tests.unit.execution.desk import Desk
-from tests.unit.execution.venue_double import ABILITIES, SOL, SOL_SPOT, Plan, VenueDouble
+from tests.unit.execution.desk import Desk, play
+from tests.unit.execution.venue_double import ABILITIES, SOL, SOL_SPOT, Plan
 from venues.errors import LocalRuleError, OutcomeUnknown, Refused
 from venues.events import BalanceSeen, FillSeen, OrderSeen, SessionSeen, Source, Status, Unreadable
 from venues.interface import Absent
-
-
-def play(story, **desk):
-    async def main():
-        venue = VenueDouble(VirtualClock())
-        service = Desk(venue, **desk)
-        await venue.start()
-        await anyio.sleep(0.05)
-        told = await story(venue, service)
-        assert venue.broken == []
-        return told
-
-    return run_virtual(main())
 
 
 async def buy(desk: Orders, size_i: int = 100, price_i: int = 14_000, leg: str = "leg", **more):
@@ -175,6 +161,27 @@ def test_settling_without_cancel_waits_for_the_order_to_end_by_itself():
         return venue.verbs()
 
     assert "cancel" not in play(story)
+
+
+def test_two_who_settle_the_same_order_get_the_same_answer():
+    """[ours] The end of a play and a person's Ctrl-C may meet; the order is settled once."""
+
+    async def story(venue, desk):
+        venue.plans = [Plan(fills=((0.1, 30),))]
+        order = await buy(desk)
+        await anyio.sleep(1)
+        told = []
+
+        async def settle():
+            told.append(await desk.settle(order))
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(settle)
+            group.start_soon(settle)
+        await desk.cancel(order)
+        return told, [entry.cause for entry in order.history].count("settled"), desk.traded(desk.sol)
+
+    assert play(story) == ([30, 30], 1, Decimal("0.30"))
 
 
 def test_missing_trades_are_fetched_before_an_end_counts_as_proven():

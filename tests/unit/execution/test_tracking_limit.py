@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from decimal import Decimal
 from itertools import pairwise
 
@@ -11,28 +10,11 @@ import msgspec
 import pytest
 
 from core.clock import PacedClock, VirtualClock, run_virtual
-from execution.journal import Journal
-from execution.markets import Market
 from execution.order import State
 from execution.tracking_limit import Reason, TrackingResult, unreserved_i
-from tests.unit.execution.desk import Desk, FullDisk, chase
+from tests.unit.execution.desk import Desk, at_rest, chase, play
 from tests.unit.execution.venue_double import ABILITIES, SOL, Plan, VenueDouble
 from venues.errors import LocalRuleError, OutcomeUnknown
-
-
-def play(story, **desk):
-    """Run ``story(venue, desk)`` on virtual time; the markets are up when it begins."""
-
-    async def main():
-        venue = VenueDouble(VirtualClock(), **{k: desk.pop(k) for k in ("markets", "abilities") if k in desk})
-        service = Desk(venue, **desk)
-        await venue.start()
-        await anyio.sleep(0.05)
-        told = await story(venue, service)
-        assert venue.broken == []
-        return told
-
-    return run_virtual(main())
 
 
 def track(plans=(), *, book=(), prepare=None, **wanted) -> tuple[TrackingResult, VenueDouble, Desk]:
@@ -49,15 +31,6 @@ def track(plans=(), *, book=(), prepare=None, **wanted) -> tuple[TrackingResult,
         return result, venue, desk
 
     return play(story)
-
-
-def at_rest(result: TrackingResult, venue: VenueDouble) -> None:
-    """Nothing lives, everything is settled, and what we believe is the truth."""
-    assert venue.maybe_live == []
-    assert result.settled
-    assert result.filled_i == venue.true_filled_i <= result.wanted.quantity_i
-    for order in result.orders:
-        assert order.filled_i == venue.true[order.client_id].filled_i
 
 
 def wire(venue: VenueDouble) -> list[str]:
@@ -328,6 +301,18 @@ def test_an_order_filled_but_for_a_ten_thousandth_leaves_nothing_resting():
     at_rest(result, venue)
 
 
+def test_an_order_that_the_venue_ended_for_good_is_not_tried_again():
+    """[venue] Cancelled by the venue itself with a reason that a fresh price does not cure."""
+
+    def prepare(venue, desk):
+        venue._later(2, lambda: venue._end(venue.placed()[0], "REDUCE_ONLY"))
+
+    result, venue, _ = track(prepare=prepare)
+    assert (result.reason, len(venue.placed()), result.refusals[0][1]) == (Reason.REFUSED, 1, "REDUCE_ONLY")
+    assert result.average_price is None
+    at_rest(result, venue)
+
+
 # -- races and doubt
 
 
@@ -388,6 +373,22 @@ def test_a_request_that_arrives_late_is_never_taken_for_dead(arrive_secs, lag_se
     late = Plan(arrive_secs=arrive_secs, answer="lost", answer_secs=0.5, silent=True, fills=((0.1, 30),))
     result, venue, _ = track([late, Plan(fills=((1, 100),))], prepare=prepare)
     assert [o.size_i for o in venue.placed()] == [100, 70]
+    assert result.reason is Reason.FILLED
+    at_rest(result, venue)
+
+
+@pytest.mark.parametrize(("arrive_secs", "sizes"), [(3.0, [100, 100]), (0.5, [100, 70])])
+def test_a_fence_proves_at_once_that_a_lost_request_never_was(arrive_secs, sizes):
+    """[venue] Where a nonce can be burnt there is no waiting for the expiry; an order that arrived is not fenced."""
+
+    async def story(venue, desk):
+        lost = Plan(arrive_secs=arrive_secs, answer="lost", answer_secs=1.0, silent=True, fills=((0.1, 30),))
+        venue.plans = [lost, Plan(fills=((1, 100),))]
+        return await desk.tracking_limit(desk.sol, chase()), venue
+
+    result, venue = play(story, abilities=msgspec.structs.replace(ABILITIES, fence=True))
+    assert [order.size_i for order in venue.placed()] == sizes
+    assert venue.placed()[1].sent_at < 3
     assert result.reason is Reason.FILLED
     at_rest(result, venue)
 
@@ -487,94 +488,3 @@ def test_a_stream_lost_mid_rest_cancels_by_rest_and_posts_again_only_when_synced
     assert result.reason is Reason.FILLED
     assert [(b.why, (b.synced_ms or 0) - b.lost_ms) for b in desk.breaks] == [("cut by the test", 6_000)]
     at_rest(result, venue)
-
-
-# -- interruption and crash
-
-
-@pytest.mark.parametrize("when", [0.01, 0.04, 5.0, 10.1])
-def test_cancelling_the_caller_still_cancels_and_settles_first(when):
-    """[ours] Before the reply, while resting, while cancelling: nothing stays live, and the result remains."""
-
-    async def story(venue, desk):
-        venue.plans = [Plan(arrive_secs=0.02, cancel_secs=0.3, fills=((5.2, 30),))]
-        with anyio.move_on_after(when) as scope:
-            await desk.tracking_limit(desk.sol, chase())
-        assert scope.cancelled_caught
-        return desk.trackings[0], venue
-
-    result, venue = play(story)
-    assert len(venue.placed()) == len(result.attempts) == 1
-    at_rest(result, venue)
-
-
-def test_a_task_cancelled_while_resting_leaves_nothing_live():
-    """[ours] asyncio's own cancellation is the same."""
-
-    async def story(venue, desk):
-        task = asyncio.create_task(desk.tracking_limit(desk.sol, chase()))
-        await anyio.sleep(4)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        return desk.trackings[0], venue
-
-    at_rest(*play(story))
-
-
-def test_after_a_crash_the_leg_goes_on_with_what_is_truly_left(tmp_path):
-    """[ours] Journalled intents of the leg, settled or not, are charged before anything is posted."""
-
-    async def story(venue, desk):
-        first = Journal(tmp_path / "journal.db")
-        before = Desk(venue, journal=first)
-        venue.plans = [Plan(fills=((0.1, 30),)), Plan(fills=((0.1, 20), (60, 50)))]
-        settled = await before.place_limit(desk.sol, is_ask=False, size_i=100, price_i=14_000, leg="run/double/1")
-        await anyio.sleep(1)
-        assert await before.settle(settled) == 30
-        await before.place_limit(desk.sol, is_ask=False, size_i=70, price_i=14_000, leg="run/double/1")
-        await anyio.sleep(1)
-        before.stop_listening()  # kill -9: the live order stays, nothing is settled
-        first.close()
-
-        after = Desk(venue, journal=Journal(tmp_path / "journal.db"))
-        venue.plans = [Plan(fills=((0.1, 200),))]
-        return await after.tracking_limit(desk.sol, chase()), venue, after
-
-    result, venue, after = play(story)
-    assert [order.size_i for order in venue.placed()] == [100, 70, 50]
-    assert venue.true_filled_i == 100
-    assert (result.reason, venue.maybe_live, after.memory.unsettled()) == (Reason.FILLED, [], [])
-    assert [order.filled_i for order in result.earlier] == [20]
-
-
-def test_a_journal_that_cannot_write_sends_nothing():
-    """[ours] No byte leaves without a durable intent."""
-
-    async def story(venue, desk):
-        return await desk.tracking_limit(desk.sol, chase()), venue
-
-    result, venue = play(story, journal=FullDisk())
-    assert (result.reason, venue.placed(), result.attempts) == (Reason.REFUSED, [], [])
-    assert "HALTED" in result.detail
-
-
-def test_two_legs_at_once_keep_their_own_purses():
-    """[ours] Orders are charged to their leg; a buy and a sell of one account do not disturb each other."""
-
-    async def story(venue, desk):
-        venue.default_plan = Plan(fills=((3, 60),))
-        results: list[TrackingResult] = []
-
-        async def leg(**wanted):
-            results.append(await desk.tracking_limit(desk.sol, chase(**wanted)))
-
-        async with anyio.create_task_group() as group:
-            group.start_soon(lambda: leg(leg="a"))
-            group.start_soon(lambda: leg(leg="b", is_ask=True))
-        return results, venue
-
-    results, venue = play(story)
-    assert [(r.reason, r.filled_i) for r in results] == [(Reason.FILLED, 100)] * 2
-    assert venue.positions[SOL.symbol] == 0
-    assert isinstance(results[0].market, Market)

@@ -17,7 +17,7 @@ from execution.order import TERMINAL, State, encode_entry
 from execution.orders import SETTLE_SECS
 from execution.tracking_limit import Reason, TrackingLimit, unreserved_i
 from tests.unit.execution.desk import Desk
-from tests.unit.execution.venue_double import SOL, Plan, VenueDouble
+from tests.unit.execution.venue_double import ABILITIES, SOL, Plan, VenueDouble
 from venues.events import Status
 
 BLOCKS, BLOCK = 10, 40
@@ -108,7 +108,8 @@ async def a_play(seed: int) -> tuple[Reason, int, bytes]:
     """One seeded play with its faults; returns the reason, the looks taken and every order's timeline."""
     chance = Chance(f"sweep/{seed}")
     facts = msgspec.structs.replace(SOL, min_size_i=chance.pick([1, 1, 5]))
-    venue = VenueDouble(VirtualClock(), markets=(facts,), chance=chance.fork("venue"))
+    abilities = msgspec.structs.replace(ABILITIES, fence=chance.happens(0.3))
+    venue = VenueDouble(VirtualClock(), markets=(facts,), abilities=abilities)
     desk = Desk(venue, seed=seed)
     plans = chance.fork("plans")
     venue.plans = [a_plan(plans) for _ in range(60)]

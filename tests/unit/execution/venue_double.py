@@ -15,7 +15,6 @@ from decimal import Decimal
 import anyio
 import msgspec
 
-from core.chance import Chance
 from core.clock import VirtualClock
 from core.precision import as_decimal
 from venues.errors import OutcomeUnknown, Refused
@@ -136,13 +135,11 @@ class VenueDouble:
         name: str = "double",
         markets: tuple[MarketFacts, ...] = (SOL, SOL_SPOT),
         abilities: Abilities = ABILITIES,
-        chance: Chance | None = None,
     ) -> None:
         self.name = name
         self.abilities = abilities
         self.markets: Mapping[str, MarketFacts] = {facts.symbol: facts for facts in markets}
         self.clock = clock
-        self.chance = chance or Chance("double")
         self.true: dict[int, True_] = {}
         self.calls: list[tuple[float, str, int]] = []
         """``(time, verb, client id)`` of every request, when its bytes left."""
@@ -337,6 +334,8 @@ class VenueDouble:
         return order.venue_id
 
     def _arrive(self, order: True_, post_only: bool, refused: list[str]) -> None:
+        if order.dead:
+            return
         bid_i, ask_i = self.others[order.symbol]
         order.arrived_at = self.clock.monotonic()
         order.created_us = self._tick()
@@ -444,6 +443,18 @@ class VenueDouble:
             raise OutcomeUnknown("IN_DOUBT", "no answer to the cancel")
         if not found:
             raise Refused("ORDER_NOT_FOUND", "nothing live under this id")
+
+    async def fence(self, symbol: str, client_order_index: int) -> bool:
+        """As a burnt nonce: it works exactly when the submit was never executed, and then it never will be."""
+        self.calls.append((self.clock.monotonic(), "fence", client_order_index))
+        await self.clock.sleep(self.read_secs)
+        order = self.true.get(client_order_index)
+        if order is None or order.arrived_at is not None:
+            return False
+        order.dead = True
+        return True
+
+    async def arm_dead_man(self, symbol: str) -> None: ...
 
     async def cancel_all(self, symbol: str) -> None:
         self.calls.append((self.clock.monotonic(), "cancel_all", 0))
