@@ -27,7 +27,7 @@ def open_environment(config: str | None, flags: Mapping[str, Any]) -> Environmen
     try:
         settings = load_settings(path if config is not None or path.exists() else None, flags, os.environ)
     except SettingsError as error:
-        raise WrongInput([str(mistake) for mistake in error.mistakes]) from error
+        raise WrongInput([str(error).rstrip()]) from error
     return Environment(
         on=settings.on,
         seed=settings.seed,

@@ -98,7 +98,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         args.venue = []
         return play_files(args, OUTSIDE, words)
     except SettingsError as error:
-        texts = [str(mistake) for mistake in error.mistakes]
+        texts = [str(error).rstrip()]
     except WrongInput as wrong:
         texts = list(wrong.texts)
     sys.stderr.write("\n".join(texts) + "\n")

@@ -328,8 +328,11 @@ class Orders:
 
     def _absence_proves(self, order: Order, absent: Absent) -> bool:
         """The venue lists it nowhere: proof only if it was never seen alive and could not arrive any more."""
-        abilities = self.venue.abilities
-        safe_ms = order.intent.expiry_ms + _SKEW_MS + abilities.read_lag_ms
+        abilities, offset_ms = self.venue.abilities, self.venue.venue_now_ms() - self.clock.now_ms()
+        # The intent's expiry counts from before the signature; waiting for a connection may have come between. When
+        # the doubt arose, the request had been signed.
+        signed_ms = max((e.ts_ms for e in order.history if e.cause == "doubt"), default=0) + offset_ms
+        safe_ms = max(order.intent.expiry_ms, signed_ms + abilities.expiry_ms) + _SKEW_MS + abilities.read_lag_ms
         if order.seen_live or order.filled_i or absent.read_ms < safe_ms:
             return False
         self._apply(order, Deed(kind="refused", code="IN_DOUBT", text="never reached the exchange: proven absent"))
@@ -397,8 +400,7 @@ class Orders:
                 self.timelines.begin(order)
                 left = "left by an earlier process"
                 self._apply(order, Deed(kind="doubt", code="IN_DOUBT", text=left, venue_id=venue_id))
-                if venue_id:
-                    self.venue.remember(intent.venue_symbol, intent.client_id, venue_id, intent.created_ms)
+                self.venue.remember(intent.venue_symbol, intent.client_id, venue_id, intent.created_ms)
             adopted.append(order)
         return adopted
 

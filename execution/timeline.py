@@ -28,7 +28,8 @@ class Timelines:
         if self.folder is None:
             return None
         intent = order.intent
-        return self.folder / f"{intent.venue}-{intent.venue_symbol}-{intent.client_id}.jsonl"
+        symbol = intent.venue_symbol.replace("/", "-")
+        return self.folder / f"{intent.venue}-{symbol}-{intent.client_id}.jsonl"
 
     def begin(self, order: Order) -> None:
         """Write the intent as the first line, unless an earlier process did."""

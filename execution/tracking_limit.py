@@ -167,6 +167,8 @@ class _Chase:
 
     async def run(self) -> TrackingResult:
         self.market.check(size_i=self.wanted.quantity_i, price_i=None)
+        if self.wanted.price_offset_ticks < 0 or not self.wanted.interval_secs > 0:
+            raise LocalRuleError("PRICE_RANGE", "the offset must be 0 ticks or more away, the interval above 0 s")
         self.orders.trackings.append(self.result)
         self.result.mid_at_start = self.orders.positions.mid(self.market)
         self.deadline = self.pace.monotonic() + self.wanted.timeout_secs

@@ -105,6 +105,11 @@ def make_parser() -> argparse.ArgumentParser:
     _running(recover)
     recover.add_argument("--progress", choices=("auto", "plain", "json"), default="auto")
 
+    doctor = verbs.add_parser("doctor", help="keys, clocks, reachability, smallest orders; nothing is sent that trades")
+    doctor.add_argument("--venue", action="append", default=[], metavar="V")
+    doctor.add_argument("--symbol", default="SOL", metavar="S")
+    _running(doctor)
+
     sim = verbs.add_parser("sim", help="the simulators on their own")
     sims = sim.add_subparsers(dest="sim_verb", metavar="serve", required=True, parser_class=_Parser)
     serve = sims.add_parser("serve", help="serve simulators on loopback until stopped")
@@ -224,6 +229,12 @@ def _recover(args: argparse.Namespace, outside: Outside, argv: list[str]) -> int
     return recover(args, outside, argv)
 
 
+def _doctor(args: argparse.Namespace, outside: Outside, argv: list[str]) -> int:
+    from runner.doctor import doctor
+
+    return doctor(args, outside)
+
+
 def _explain(args: argparse.Namespace, outside: Outside, argv: list[str]) -> int:
     pages = outside.explanations()
     code = args.code.upper()
@@ -280,5 +291,6 @@ _VERBS: Final[Mapping[str, Callable[[argparse.Namespace, Outside, list[str]], in
     "steps": _steps,
     "report": _report,
     "recover": _recover,
+    "doctor": _doctor,
     "sim": _sim,
 }

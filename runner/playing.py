@@ -22,7 +22,7 @@ from runner.events import EventLog
 from runner.live import teller
 from runner.load import load_scenarios
 from runner.mistakes import counted, render_text
-from runner.outcome import Outcome, to_json
+from runner.outcome import EXIT_CODES, Outcome, to_json
 from runner.plan import Plan, make_plan, plan_json
 from runner.run import Folders, Interruption, run_plan
 from runner.scenario import Scenario
@@ -31,8 +31,6 @@ from runner.site import open_site
 from venues import VENUES
 from venues.errors import LocalRuleError
 from venues.simulation.faults import Faults
-
-_SECOND_SIGNAL_EXIT = 5
 
 
 def environment_of(args: argparse.Namespace, outside: Outside) -> Environment:
@@ -196,13 +194,14 @@ async def _hear_signals(interruption: Interruption, events: EventLog) -> None:
             words = interruption.open_words()
             events.say("left", text=f"{name} again", open=words)
             sys.stderr.write("Left at once. What may still be open:\n")
-            for line in words or ["nothing that we know of; it was not proven"]:
+            for line in words or ["nothing: every exchange is proven flat, only the report is missing"]:
                 sys.stderr.write(f"  {line}\n")
-            sys.stderr.write("Run `runner recover`, or look at the exchange's own page.\n")
+            if words:
+                sys.stderr.write("Run `runner recover`, or look at the exchange's own page.\n")
             sys.stderr.flush()
             sys.stdout.flush()
             # No cleanup, as asked: whatever could still run here could also hang.
-            os._exit(_SECOND_SIGNAL_EXIT)
+            os._exit(EXIT_CODES["not_proven_flat" if words else "interrupted"])
 
 
 def new_run_folder(runs_dir: Path, name: str, now_ms: int) -> Path:

@@ -80,16 +80,20 @@ class Interruption:
             play.interrupt()
 
     def open_words(self) -> list[str]:
-        """For a second Ctrl-C: what may stay open, venue by venue."""
+        """For a second Ctrl-C: what may stay open, venue by venue; empty when every venue is proven flat."""
         words = []
         for play in self._plays:
+            if play.ended and play.proven_flat:
+                continue
             live = [order for order in play.desk.unsettled() if not order.terminal]
             held = {
                 symbol: reading.quantity
                 for symbol, reading in play.desk.positions.account(play.name).positions.items()
                 if reading.quantity
             }
-            if live or held:
+            if not live and not held:
+                words.append(f"{play.name}: nothing that we know of, but it was not proven")
+            else:
                 parts = [f"order {o.client_id} ({o.intent.side} {o.intent.venue_symbol})" for o in live]
                 parts += [f"{quantity} {symbol}" for symbol, quantity in held.items()]
                 words.append(f"{play.name}: {', '.join(parts)}")

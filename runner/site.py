@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -35,25 +35,50 @@ def account_name(venue: str, credentials: Mapping[str, str]) -> str:
     return f"{venue}:{hashlib.sha256(material.encode()).hexdigest()[:12]}"
 
 
-def keys_of(environment: Environment, venues: Sequence[str]) -> dict[str, dict[str, str]]:
+def credentials_of(venue: str, environment: Environment, sims: Lines | None) -> dict[str, str]:
     """
-    The keys of every venue of a real run.
+    The keys of one venue: a simulator's own, or those of the environment. Each is masked in all output from here on.
 
     Raises:
-        WrongInput: with every environment variable that is missing.
+        WrongInput: the simulator is not there, or an environment variable is missing.
     """
-    found, texts = {}, []
-    for venue in venues:
+    if environment.on == "sim":
+        if sims is None or venue not in sims:
+            raise WrongInput([f"--sims has no simulator of {venue}; it has {', '.join(sims or ())}."])
+        found = {name: str(value) for name, value in sims[venue]["credentials"].items()}
+    else:
         keys = environment.keys(venue)
         if keys.missing:
-            texts.append(
-                f"No key for {venue}: set {' and '.join(keys.missing)} in the environment, "
-                "or play on simulators without --on."
+            raise WrongInput(
+                [
+                    f"No key for {venue}: set {' and '.join(keys.missing)} in the environment, "
+                    "or play on simulators without --on."
+                ]
             )
-        found[venue] = {name: secret.reveal() for name, secret in keys.secrets.items()}
-    if texts:
-        raise WrongInput(texts)
+        found = {name: secret.reveal() for name, secret in keys.secrets.items()}
+    for name, text in found.items():
+        if name not in _PUBLIC:
+            VAULT.remember(text)
     return found
+
+
+def connector_of(
+    venue: str, on: str, credentials: Mapping[str, str], sims: Lines | None, clock: Clock, chance: Chance
+) -> Connector:
+    """
+    A connector that is not started yet.
+
+    Raises:
+        WrongInput: a key has the wrong form, or the venue has no such place.
+    """
+    room = open_room(venue)
+    try:
+        places = room.endpoints(on, None if sims is None else sims[venue])
+        dialect = room.make_dialect(credentials, places)
+    except LocalRuleError as error:
+        raise WrongInput([f"{venue}: {error.hint}"]) from error
+    wire = SocketWire()
+    return Connector(dialect, places, wire, clock, chance.fork(f"connector/{venue}"), log=get(f"venues.{venue}"))
 
 
 @contextlib.asynccontextmanager
@@ -80,46 +105,29 @@ async def open_site(
                 sims = await stack.enter_async_context(
                     simulators(plan.venues, clock=clock, seed=plan.seed, speed=plan.speed, faults=faults)
                 )
-            absent = [venue for venue in plan.venues if venue not in sims]
-            if absent:
-                raise WrongInput([f"--sims has no simulator of {venue}; it has {', '.join(sims)}." for venue in absent])
-            credentials = {venue: _texts(sims[venue]["credentials"]) for venue in plan.venues}
             if not heartbeat.endpoints:
                 url = await stack.enter_async_context(_receiver(clock))
                 heartbeat = replace(heartbeat, endpoints=(Endpoint(url=url),))
-        else:
-            credentials = keys_of(environment, plan.venues)
-        for own in credentials.values():
-            for name, text in own.items():
-                if name not in _PUBLIC:
-                    VAULT.remember(text)
-        dialects, texts = {}, []
+        reached: dict[str, Reached] = {}
+        texts: list[str] = []
         for venue in plan.venues:
-            room = open_room(venue)
             try:
-                places = room.endpoints(plan.on, None if sims is None else sims[venue])
-                dialects[venue] = (room.make_dialect(credentials[venue], places), places)
-            except LocalRuleError as error:
-                texts.append(f"{venue}: {error.hint}")
+                credentials = credentials_of(venue, environment, sims)
+                connector = connector_of(venue, plan.on, credentials, sims, clock, chance)
+                reached[venue] = Reached(venue=connector, account=account_name(venue, credentials))
+            except WrongInput as wrong:
+                texts += wrong.texts
         if texts:
             raise WrongInput(texts)
 
         async def reach(venue: str) -> Reached:
-            dialect, places = dialects[venue]
-            connector = Connector(
-                dialect, places, SocketWire(), clock, chance.fork(f"connector/{venue}"), log=get(f"venues.{venue}")
-            )
-            return Reached(venue=connector, account=account_name(venue, credentials[venue]))
+            return reached[venue]
 
         yield reach, heartbeat
 
 
 # Parts of a simulator's credentials that are no secret and occur in ordinary texts.
 _PUBLIC = frozenset({"account_index", "api_key_index", "chain_id", "address"})
-
-
-def _texts(credentials: Mapping[str, Any]) -> dict[str, str]:
-    return {name: str(value) for name, value in credentials.items()}
 
 
 class _Receiver:

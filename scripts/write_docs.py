@@ -22,6 +22,7 @@ from ruamel.yaml.error import YAMLError  # noqa: E402
 
 from app.settings import SETTINGS_CODES  # noqa: E402
 from runner.mistakes import SCENARIO_CODES  # noqa: E402
+from runner.play import CLEANUP_SECS  # noqa: E402
 from schemas import load_schema, verbs  # noqa: E402
 from steps import CODES as STEP_CODES  # noqa: E402
 from venues import VENUES  # noqa: E402
@@ -93,12 +94,12 @@ Every other key is refused. Names are spelt exactly; where a word is nearly righ
 | you write | it means |
 | --- | --- |
 | `min` | the smallest order that the market takes at its price of the moment |
-| `0.05` | so many tokens (base units). It must be a multiple of the market's lot (`PRECISION`) and at least the smallest \
-order (`MIN_SIZE`) |
+| `0.05` | so many tokens (base units): a multiple of the market's lot (`PRECISION`), and at least the smallest order \
+(`MIN_SIZE`) |
 | `25 USD` | as many tokens as this is worth at the best price, rounded down to the lot |
 
-Sizes are never rounded up. Where an exchange takes the fee of a spot purchase out of the coin bought, `min` buys one lot
-more, so that what arrives can be sold again.
+A size that you give is never rounded up. Where an exchange takes the fee of a spot purchase out of the coin bought,
+`min` buys one lot more, so that what arrives can be sold again.
 
 ## Times
 
@@ -118,13 +119,15 @@ runner play scenarios/examples/one_venue.yaml --set hold=10s
 | --- | --- |
 {input_keys}
 
-Types: {input_types}. An input with `type: choice` needs `choices`. There is no arithmetic and no programming language
-inside a scenario; [a strategy](STRATEGY_GUIDE.md) is the place for that.
+Types: {input_types}.
+
+An input with `type: choice` needs `choices`. There is no arithmetic and no programming language inside a scenario;
+[a strategy](STRATEGY_GUIDE.md) is the place for that.
 
 ## Steps
 
-Steps run from top to bottom, on every exchange of the scenario at the same time and independently. Each step starts with
-a dash and has one verb. A verb without needed settings may stand alone:
+Steps run from top to bottom, on every exchange of the scenario at the same time and independently. Each step starts
+with a dash and has one verb. A verb without needed settings may stand alone:
 
 ```yaml
 - market_open
@@ -138,8 +141,8 @@ When a step fails, the steps behind it are skipped on that exchange, and `finall
 
 `finally` always runs: after success, after a failed step, after Ctrl-C. Left out, it is `cancel_all` and `flatten`.
 A `finally` of your own takes their place, so keep `flatten` in it: a run that ends with something open is *not proven
-flat* and exits with code 5. After `finally` the program settles what is left and reads position and open orders from the
-exchange once more, whatever the file says. Cleanup as a whole may take 120 seconds.
+flat* and exits with code 5. After `finally` the program settles what is left and reads position and open orders from
+the exchange once more, whatever the file says. Cleanup as a whole may take {cleanup_secs:g} seconds.
 
 On spot, *flat* means: no more of the token than before the play, except dust below one lot, which cannot be sold.
 
@@ -152,8 +155,8 @@ with or without such lines.
 | --- | --- | --- |
 {accept}
 
-A `heartbeat` line needs endpoints in the config ([HEARTBEAT.md](HEARTBEAT.md)); a simulated run without endpoints gets a
-receiver of its own on this machine.
+A `heartbeat` line needs endpoints in the config ([HEARTBEAT.md](HEARTBEAT.md)); a simulated run without endpoints gets
+a receiver of its own on this machine.
 
 ## No secrets
 
@@ -215,6 +218,7 @@ def scenarios_page() -> str:
             for key, facts in schema["properties"].items()
         ),
         venues=_listed(VENUES),
+        cleanup_secs=CLEANUP_SECS,
         input_keys=_rows((f"`{key}`", facts["description"]) for key, facts in inputs.items()),
         input_types=_listed(inputs["type"]["enum"]),
         accept=_rows(

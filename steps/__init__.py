@@ -54,6 +54,14 @@ CODES: Final[Mapping[str, tuple[str, str]]] = {
     "STRATEGY_TIMEOUT": ("The strategy took longer than allowed.", "Raise `timeout_secs`."),
     "STRATEGY_BROKEN": ("The strategy's own code failed.", "Read the error; the position was cleaned up by `finally`."),
     "BAD_SIDE": ("A side is `buy` or `sell`.", "Correct the word."),
+    "INTERNAL": (
+        "The program itself has a fault; the play went on to its cleanup and its report.",
+        "Keep the run folder and report it.",
+    ),
+    "LOG_INCOMPLETE": (
+        "A line of a log or timeline could not be written.",
+        "Make room on the disk and check its permissions; the journal of intents is kept apart and is complete.",
+    ),
     "DIRTY_ACCOUNT": (
         "The account already holds a position or open orders in this market.",
         "Close them first, so that the run can prove what it did itself.",

@@ -122,6 +122,18 @@ CODES: Final[Mapping[str, Explanation]] = {
         "New orders are stopped for this symbol or run.",
         "Read why in the report; `runner recover` settles what is open.",
     ),
+    "LATE_FILL": Explanation(
+        "A fill was told after its order was thought to be over. It is counted.",
+        "Compare the order's story with the exchange's own page; the position check uses what is really there.",
+    ),
+    "OVERFILL": Explanation(
+        "More was filled than the order asked for.",
+        "Compare the order's story with the exchange's own page and report it.",
+    ),
+    "REFUSED_BUT_SEEN": Explanation(
+        "The exchange refused an order in its answer and showed it alive on the stream.",
+        "Its end is looked up; keep the log and report it.",
+    ),
     "CLIENT_ID_RANGE": Explanation(
         "The client id is outside what the exchange accepts.", "Let the allocator choose it: 1 to 4294967295."
     ),

@@ -203,7 +203,7 @@ class SnapshotSeen(msgspec.Struct, frozen=True, kw_only=True):
     """
     One REST reading of the whole account, taken after the lines were up and before anything new is sent.
 
-    ``asked_ms`` is when the first of its requests was sent (venue time): what the stream said later than that
+    ``asked_ms`` is when the first of its requests was sent, by our own clock: what the stream said later than that
     wins. An order that we hold as live and that is not among ``open_orders`` has ended meanwhile.
     """
 

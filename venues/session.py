@@ -502,7 +502,7 @@ class Streams:
                 await self._clock.sleep(next(waits))
                 continue
             waits = backoff(self._chance)
-            self._told_us = max(self._told_us, snapshot.asked_ms * 1000)
+            self._told_us = max(self._told_us, (snapshot.asked_ms + self.talks.offset_ms) * 1000)
             self.synced = True
             self._synced_event.set()
             self.tell(SessionSeen(state="synced", count=sum(session.losses for session in self._private)))
@@ -519,7 +519,7 @@ class Streams:
     async def _read_snapshot(self) -> SnapshotSeen:
         read, dialect, since_ms = self.talks.read, self._dialect, self._since_ms
         await read(dialect.prepare)
-        asked_ms = self.talks.now_ms()
+        asked_ms = self._clock.now_ms()
         snapshot = SnapshotSeen(
             asked_ms=asked_ms,
             open_orders=tuple(await read(lambda: dialect.open_orders(None))),

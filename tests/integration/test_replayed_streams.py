@@ -244,7 +244,7 @@ def test_recorded_fills_add_up_from_accepted_over_partial_to_filled(first: str) 
         assert order.average_price == Decimal("4299.16")
         assert order.fees() == {"ETH": Decimal("0.000002")}
         assert [move.after for move in order.history if move.before is not move.after] == [
-            *([State.OPEN] if order.history else []),
+            State.OPEN,
             State.PARTIALLY_FILLED,
             State.FILLED,
         ]
@@ -367,7 +367,7 @@ def test_broken_frames_between_recorded_ones_are_recorded_and_survived() -> None
             whole.replace('"20"', '"NaN"'),
             whole.replace('"20"', '"1e999999"'),
             whole.replace('"20"', '"' + "9" * 5_000 + '"'),
-            whole.replace('"i":', '"j":').replace('"i": ', '"j": '),
+            whole.replace('"i":', '"j":'),
             whole.replace("USDT_USDC", "NOBODY_USDC"),
             "\ud800",
         ]
