@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from app.console import OUTSIDE
+from app.setting_rules import FLAT
 
 MODES: Final = {
     "tracking_limit": "tracking_open: {{interval_secs: {interval_secs:g}, timeout_secs: {timeout_secs:g}, "
@@ -30,17 +31,9 @@ def make_parser() -> argparse.ArgumentParser:
     """Every flag overrides the key of the same name in config.yaml."""
     parser = argparse.ArgumentParser(prog="python -m app.main", description="One order, one venue, cleaned up after.")
     parser.add_argument("--config", metavar="FILE", help="default: config.yaml, if there is one")
-    parser.add_argument("--venue", metavar="V")
-    parser.add_argument("--symbol", metavar="S", help="canonical, such as SOL")
-    parser.add_argument("--market", metavar="perp|spot")
-    parser.add_argument("--mode", metavar="|".join(MODES))
     parser.add_argument("--strategy", default="smoke", metavar="NAME", help="for --mode strategy")
-    parser.add_argument("--qty", metavar="N", help="base units; left out: the market's smallest order")
-    parser.add_argument("--side", metavar="buy|sell")
-    parser.add_argument("--on", metavar="sim|testnet|live")
-    for name in ("seed", "speed", "interval_secs", "timeout_secs", "max_attempts", "price_offset_ticks"):
-        parser.add_argument(f"--{name.replace('_', '-')}", metavar="N")
-    parser.add_argument("--log-level", metavar="LEVEL")
+    for name, rule in FLAT.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", metavar="VALUE", help=rule.expected.replace("%", "%%"))
     parser.add_argument("--sims", metavar="FILE|-")
     parser.add_argument("--progress", choices=("auto", "plain", "json"), default="auto")
     return parser

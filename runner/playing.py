@@ -233,7 +233,7 @@ def ending_words(outcome: Outcome, folder: Path) -> str:
         if play.error is not None and play.error.next_move:
             lines.append(f"  {play.venue}: {play.error.code} - {play.error.next_move}")
     lines.append(f"Report: {folder / 'report.html'}")
-    if outcome.on == "sim":
+    if outcome.on == "sim" and outcome.verdict == "accepted":
         lines.append("This was a simulation. Next: `runner plan FILE --on live` shows what a real run would do.")
     return "\n".join(lines) + "\n"
 

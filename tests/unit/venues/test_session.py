@@ -103,7 +103,7 @@ def test_without_news_the_fills_are_asked_since_the_last_snapshot():
     """[ours] A quiet account asks from the last snapshot on, and an engine time ahead of now does not skip trades."""
 
     async def story(toy):
-        first = toy.heard[0].asked_ms + toy.connector.venue_now_ms() - toy.clock.now_ms()
+        first = toy.heard[0].asked_ms + toy.connector.venue_now_ms() - toy.wire.clock.now_ms()
         toy.wire.link().cut()
         await toy.sleep(0.001)
         await toy.connector.wait_synced()
