@@ -33,10 +33,13 @@ from venues.errors import LocalRuleError
 from venues.simulation.faults import Faults
 
 
+_FLAGS = ("on", "seed", "speed", "state_dir", "runs_dir", "logs_dir", "log_level", "log_json")
+"""Settings that a command line may override; not every command has a flag for each."""
+
+
 def environment_of(args: argparse.Namespace, outside: Outside) -> Environment:
     """Settings from config and flags. Raises WrongInput."""
-    flags = {"on": args.on, "seed": args.seed, "speed": args.speed, "log_level": args.log_level}
-    return outside.open_environment(args.config, flags)
+    return outside.open_environment(args.config, {name: getattr(args, name, None) for name in _FLAGS})
 
 
 def plans_of(args: argparse.Namespace, environment: Environment, now_ms: int) -> list[tuple[Plan, str]]:
