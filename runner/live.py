@@ -51,7 +51,7 @@ def _words(row: Mapping[str, Any]) -> str:
         case "connecting":
             return "connecting"
         case "ready":
-            return f"connected, {row['venue_symbol']}"
+            return f"connected, {row['venue_symbol']}, account {row['account']}"
         case "step":
             return f"{'cleanup' if row['phase'] == 'finally' else 'step'} {row['index'] + 1}: {row['words']}"
         case "step_ended":

@@ -201,7 +201,7 @@ class VenuePlay:
             )
             await self._read_margin()
             self._began = True
-            self.shared.events.say("ready", venue=self.name, venue_symbol=market.venue_symbol)
+            self.shared.events.say("ready", venue=self.name, venue_symbol=market.venue_symbol, account=self.account)
         except VenueError as error:
             self.environment_failed = error.code != "UNKNOWN_SYMBOL"
             self.error = Failure(code=error.code, message=str(error), next_move=explain(error.code))

@@ -27,11 +27,10 @@ from runner.plan import Plan, make_plan, plan_json
 from runner.run import Folders, Interruption, run_plan
 from runner.scenario import Scenario
 from runner.sims import DEFAULT_PORT, Lines, SimsError, read_faults, read_sims, simulators
-from runner.site import open_site
+from runner.site import credentials_of, open_site
 from venues import VENUES
 from venues.errors import LocalRuleError
 from venues.simulation.faults import Faults
-
 
 _FLAGS = ("on", "seed", "speed", "state_dir", "runs_dir", "logs_dir", "log_level", "log_json")
 """Settings that a command line may override; not every command has a flag for each."""
@@ -79,6 +78,16 @@ def play_files(args: argparse.Namespace, outside: Outside, argv: Sequence[str]) 
         faults = read_faults(Path(args.faults), Chance("faults")) if args.faults else None
     except SimsError as error:
         raise WrongInput([str(error)]) from error
+    if environment.on != "sim":
+        # Before a run folder is made: every key of every venue, all that are missing at once.
+        texts: list[str] = []
+        for venue in dict.fromkeys(venue for plan, _ in plans for venue in plan.venues):
+            try:
+                credentials_of(venue, environment, None)
+            except WrongInput as wrong:
+                texts += wrong.texts
+        if texts:
+            raise WrongInput(texts)
     worst = 0
     for plan, text in plans:
         code = play_plan(plan, text, environment, outside, argv, progress=args.progress, sims=sims, faults=faults)

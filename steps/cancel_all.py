@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from steps.play import Done, Play, StepFailed
+from steps.play import Done, Play, StepFailed, counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,4 +18,4 @@ async def run(play: Play, args: Args) -> Done:
     if unknown:
         ids = ", ".join(str(order.client_id) for order in unknown)
         raise StepFailed("IN_DOUBT", f"the end of order {ids} is not proven", "Run `runner recover`.")
-    return Done(f"{live} orders cancelled and settled" if live else "no live orders")
+    return Done(f"{counted(live, 'order')} cancelled and settled" if live else "no live orders")

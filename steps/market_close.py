@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from core.precision import plain
-from steps.play import Done, Play
+from steps.play import Done, Play, counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,6 @@ async def run(play: Play, args: Args) -> Done:
     prices = [order.average_price for order in sent if order.average_price is not None]
     at = f" at {plain(round(prices[-1], play.trade.market.facts.price_decimals + 2))}" if prices else ""
     return Done(
-        f"closed {plain(closed)} {play.trade.symbol} in {len(sent)} order{'s' if len(sent) > 1 else ''}{at}",
+        f"closed {plain(closed)} {play.trade.symbol} in {counted(len(sent), 'order')}{at}",
         {"filled": plain(closed), "orders": str(len(sent))},
     )

@@ -8,8 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from core.clock import within
+from core.log import get
 from steps.play import Done, Play, StepFailed
 from strategy import STRATEGIES
+from venues.errors import VenueError
+
+log = get(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +35,17 @@ async def run(play: Play, args: Args) -> Done:
     told: list[str] = []
 
     async def whole() -> None:
-        told.append(await kind(play.trade, args.params, play.say).run())
+        try:
+            told.append(await kind(play.trade, args.params, play.say).run())
+        except (StepFailed, VenueError):
+            raise
+        except Exception as error:
+            log.exception("strategy broken", strategy=args.name)
+            raise StepFailed(
+                "STRATEGY_BROKEN",
+                f"the code of strategy {args.name} failed: {type(error).__name__}: {error}",
+                "Mend the strategy; what it left open is closed by `finally`.",
+            ) from error
 
     if not await within(play.trade.pace, args.timeout_secs, whole):
         raise StepFailed(

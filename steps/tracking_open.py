@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from core.precision import plain
 from execution.tracking_limit import Reason, TrackingResult
-from steps.play import Done, Play, StepFailed
+from steps.play import Done, Play, StepFailed, counted
 from strategy.trading import Size, side_is_ask
 
 
@@ -52,7 +52,7 @@ def told(play: Play, result: TrackingResult, *, require_filled: bool) -> Done:
     numbers = {"wanted": wanted, "filled": filled, "attempts": str(len(result.attempts)), "reason": result.reason.value}
     if average is not None:
         numbers["average_price"] = plain(round(average, market.facts.price_decimals + 2))
-    words = f"{filled} of {wanted} {market.symbol} filled in {len(result.attempts)} attempts"
+    words = f"{filled} of {wanted} {market.symbol} filled in {counted(len(result.attempts), 'attempt')}"
     if average is not None:
         words += f" at {numbers['average_price']} on average"
     if result.reason is Reason.IN_DOUBT:

@@ -34,4 +34,4 @@ class SmokeTest(Strategy):
         self.say(f"open at {plain(result.average_price)}" if result.average_price is not None else "open")
         await self.trade.wait(float(settings["hold_secs"]))
         closing = await self.trade.market_close()
-        return f"opened in {len(result.attempts)} attempts, closed in {len(closing)} orders"
+        return f"attempts to open: {len(result.attempts)}, orders to close: {len(closing)}"

@@ -120,7 +120,7 @@ def of_order(
     verdict = judge(reply)
     what = "cancel" if order is None else "order"
     code = verdict.code
-    if code == "MIN_SIZE" and order is not None and market is not None:
+    if verdict.number == -1013 and code == "MIN_SIZE" and order is not None and market is not None:
         code = _size_code(order, market)
     if not verdict.proven:
         word = "IN_DOUBT"

@@ -149,9 +149,7 @@ def _listed(row: _Row) -> Listed | None:
         size_decimals=size_decimals,
         tick_i=scaled(plain(tick), price_decimals),
         lot_i=lot_i,
-        min_size_i=ceil_to(
-            max(lot_i, _on_grid(_positive(row.min_sz) * contract, size_decimals, ROUND_CEILING)), lot_i
-        ),
+        min_size_i=ceil_to(max(lot_i, _on_grid(_positive(row.min_sz) * contract, size_decimals, ROUND_CEILING)), lot_i),
         # One limit for both kinds of order. A spot market order's own limit is in USDT and stays with the venue.
         max_size_i=min(sizes, default=None),
         min_price_i=scaled(plain(tick), price_decimals),

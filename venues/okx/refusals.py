@@ -31,9 +31,7 @@ _CODES: Final[Mapping[str, str]] = _spread(
         "MAX_SIZE": "51004 51005 51101 51105 51129 51185 51201 51202 51203".split(),
         # Only an amendment is told so; a placement is taken, then cancelled (see end_of).
         "POST_ONLY_WOULD_CROSS": ["51511"],
-        "REDUCE_ONLY": (
-            "51169 51170 51171 51112 51134 51205 51206 51139 51148 51133 51023 51521 51522"
-        ).split(),
+        "REDUCE_ONLY": ("51169 51170 51171 51112 51134 51205 51206 51139 51148 51133 51023 51521 51522").split(),
         "RATE_LIMITED": "50011 50040 50061 51113 60014 60023".split(),
         "AUTH": (
             "50030 50035 50100 50101 50103 50104 50105 50106 50107 50110 50111 50113 50114 50119 50120 50121 "

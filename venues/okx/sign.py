@@ -44,7 +44,9 @@ class Signer:
         parts = {"api_key": api_key, "api_secret": api_secret, "passphrase": passphrase}
         for name, text in parts.items():
             if not text or not text.isascii() or not text.isprintable() or text != text.strip():
-                raise LocalRuleError("AUTH", f"{name} of OKX is missing, or is not plain text without blanks around it.")
+                raise LocalRuleError(
+                    "AUTH", f"{name} of OKX is missing, or is not plain text without blanks around it."
+                )
         self.api_key = api_key
         self.demo = demo
         self._secret = api_secret.encode()

@@ -1,0 +1,675 @@
+"""
+Bytes → events. Only the fields we use are declared: unknown ones pass, a missing one is a WireError over REST and an
+``Unreadable`` on a stream.
+
+Times are Unix milliseconds of the matching engine (``updateTime``, ``transactTime``, ``T``). Symbols get their
+product's suffix here. Orders and trades in markets that we do not know are not ours and left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from decimal import Decimal
+from typing import Annotated, Final, Literal, TypeAlias
+
+import msgspec
+from msgspec import UNSET, UnsetType, field
+
+from core.precision import MAX_DIGITS, OffGrid, decimal_of, scaled
+from venues.binance import refusals
+from venues.binance.facts import ABILITIES, PERP_SUFFIX
+from venues.dialect import HttpReply
+from venues.errors import WireError
+from venues.events import (
+    Answered,
+    BalanceSeen,
+    BookSeen,
+    FillSeen,
+    LineReady,
+    LineRefused,
+    MarginSeen,
+    MarketFacts,
+    OrderSeen,
+    PositionSeen,
+    Source,
+    Status,
+    StreamEvent,
+    Unreadable,
+)
+
+LOGIN_ID: Final = "login"
+ACCOUNT_ID: Final = "account"
+"""Request ids of ours on the spot WebSocket API that are no orders."""
+
+_EXCERPT_CHARS: Final = 500
+# 9999-12-31: later times are no times.
+_MAX_MS: Final = 253_402_300_799_999
+_MAX_ID: Final = (1 << 63) - 1
+
+Millis: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=_MAX_MS)]
+Id: TypeAlias = Annotated[int, msgspec.Meta(ge=-1, le=_MAX_ID)]
+Side: TypeAlias = Literal["BUY", "SELL"]
+Markets: TypeAlias = Mapping[str, MarketFacts]
+
+# Everything that bytes from outside can make the code below raise.
+_BROKEN: Final = (msgspec.MsgspecError, ValueError, ArithmeticError, LookupError, RecursionError)
+
+_STATUS: Final[Mapping[str, Status]] = {
+    "NEW": Status.OPEN,
+    "PENDING_NEW": Status.OPEN,
+    "PENDING_CANCEL": Status.OPEN,
+    "NEW_INSURANCE": Status.OPEN,
+    "NEW_ADL": Status.OPEN,
+    "PARTIALLY_FILLED": Status.PARTIALLY_FILLED,
+    "FILLED": Status.FILLED,
+    "CANCELED": Status.CANCELLED,
+    "EXPIRED": Status.CANCELLED,
+    "EXPIRED_IN_MATCH": Status.CANCELLED,
+    "REJECTED": Status.FAILED,
+}
+
+
+# -- shapes of REST; the WebSocket API has the same in ``result``
+
+
+class TradeRow(msgspec.Struct, rename="camel"):
+    """A trade of ``userTrades`` (``buyer``, ``maker``) or ``myTrades`` (``isBuyer``, ``isMaker``)."""
+
+    symbol: str
+    id: Id
+    order_id: Id
+    price: str
+    qty: str
+    commission: str
+    commission_asset: str
+    time: Millis
+    buyer: bool | None = None
+    maker: bool | None = None
+    is_buyer: bool | None = None
+    is_maker: bool | None = None
+
+
+class _Part(msgspec.Struct, rename="camel"):
+    """A trade in the answer to a spot order."""
+
+    price: str
+    qty: str
+    commission: str
+    commission_asset: str
+    trade_id: Id
+
+
+class _OrderRow(msgspec.Struct, rename="camel"):
+    symbol: str
+    order_id: Id
+    client_order_id: str
+    status: str
+    side: Side
+    orig_qty: str
+    executed_qty: str
+    price: str
+    time_in_force: str = ""
+    type: str = ""
+    reduce_only: bool = False
+    update_time: Millis = 0
+    transact_time: Millis = 0
+    orig_client_order_id: str | None = None
+    """The answer to a spot cancel only: ``clientOrderId`` is then the id of the cancel."""
+    expiry_reason: str = ""
+    fills: list[_Part] = []
+
+
+class _PositionRow(msgspec.Struct, rename="camel"):
+    symbol: str
+    position_amt: str
+    entry_price: str
+    mark_price: str
+    update_time: Millis = 0
+
+
+class _PerpAccount(msgspec.Struct, rename="camel"):
+    total_margin_balance: str
+    available_balance: str
+
+
+class _BalanceRow(msgspec.Struct):
+    asset: str
+    free: str
+    locked: str
+
+
+class _SpotAccount(msgspec.Struct):
+    balances: list[_BalanceRow]
+
+
+class _BookRow(msgspec.Struct, rename="camel"):
+    symbol: str
+    bid_price: str
+    ask_price: str
+    time: Millis = 0
+    last_update_id: Id = 0
+
+
+class _Time(msgspec.Struct, rename="camel"):
+    server_time: Millis
+
+
+class _ListenKey(msgspec.Struct, rename="camel"):
+    listen_key: str
+
+
+class _Mode(msgspec.Struct, rename="camel"):
+    dual_side_position: bool
+
+
+class _Done(msgspec.Struct):
+    code: int
+
+
+# -- shapes of the streams
+
+
+class _Frame(msgspec.Struct):
+    """What any private line, or the WebSocket API, may say; a market line has :class:`_BookFrame`."""
+
+    id: int | str | UnsetType | None = UNSET
+    status: int = 0
+    result: msgspec.Raw | UnsetType = UNSET
+    error: msgspec.Raw | UnsetType = UNSET
+    event: msgspec.Raw | UnsetType = UNSET
+    data: msgspec.Raw | UnsetType = UNSET
+    e: str | UnsetType = UNSET
+    order: msgspec.Raw | UnsetType = field(name="o", default=UNSET)
+    account: msgspec.Raw | UnsetType = field(name="a", default=UNSET)
+    engine_ms: Millis = field(name="T", default=0)
+
+
+class _BookFrame(msgspec.Struct):
+    s: str | UnsetType = UNSET
+    bid: str | UnsetType = field(name="b", default=UNSET)
+    ask: str | UnsetType = field(name="a", default=UNSET)
+    update_id: Id = field(name="u", default=0)
+    engine_ms: Millis = field(name="T", default=0)
+    e: str | UnsetType = UNSET
+    id: int | str | UnsetType | None = UNSET
+    data: msgspec.Raw | UnsetType = UNSET
+    error: msgspec.Raw | UnsetType = UNSET
+
+
+class _OrderEvent(msgspec.Struct):
+    """``o`` of ORDER_TRADE_UPDATE, or a whole executionReport."""
+
+    symbol: str = field(name="s")
+    client_id: str = field(name="c")
+    side: Side = field(name="S")
+    quantity: str = field(name="q")
+    price: str = field(name="p")
+    execution: str = field(name="x")
+    state: str = field(name="X")
+    venue_id: Id = field(name="i")
+    last_quantity: str = field(name="l")
+    executed: str = field(name="z")
+    last_price: str = field(name="L")
+    engine_ms: Millis = field(name="T")
+    trade_id: Id = field(name="t")
+    is_maker: bool = field(name="m")
+    time_in_force: str = field(name="f", default="")
+    fee: str | None = field(name="n", default=None)
+    fee_asset: str | None = field(name="N", default=None)
+    reduce_only: bool = field(name="R", default=False)
+
+
+class _SpotOrderEvent(_OrderEvent):
+    original_id: str | None = field(name="C", default=None)
+    """Set on a cancel, whose own id is then ``c``."""
+    reject: str = field(name="r", default="NONE")
+    expiry: str = field(name="eR", default="")
+
+
+class _HeldEvent(msgspec.Struct):
+    symbol: str = field(name="s")
+    quantity: str = field(name="pa")
+    entry_price: str = field(name="ep")
+    side: str = field(name="ps")
+
+
+class _AccountEvent(msgspec.Struct):
+    positions: list[_HeldEvent] = field(name="P", default_factory=list)
+
+
+class _CoinEvent(msgspec.Struct):
+    asset: str = field(name="a")
+    free: str = field(name="f")
+    locked: str = field(name="l")
+
+
+class _CoinsEvent(msgspec.Struct):
+    engine_ms: Millis = field(name="u")
+    coins: list[_CoinEvent] = field(name="B")
+
+
+_order_row: Final = msgspec.json.Decoder(_OrderRow)
+_order_rows: Final = msgspec.json.Decoder(list[_OrderRow])
+_trade_rows: Final = msgspec.json.Decoder(list[TradeRow])
+_position_rows: Final = msgspec.json.Decoder(list[_PositionRow])
+_perp_account: Final = msgspec.json.Decoder(_PerpAccount)
+_spot_account: Final = msgspec.json.Decoder(_SpotAccount)
+_book_row: Final = msgspec.json.Decoder(_BookRow)
+_time: Final = msgspec.json.Decoder(_Time)
+_listen_key: Final = msgspec.json.Decoder(_ListenKey)
+_mode: Final = msgspec.json.Decoder(_Mode)
+_done: Final = msgspec.json.Decoder(_Done)
+_frame: Final = msgspec.json.Decoder(_Frame)
+_book_frame: Final = msgspec.json.Decoder(_BookFrame)
+_order_event: Final = msgspec.json.Decoder(_OrderEvent)
+_spot_order_event: Final = msgspec.json.Decoder(_SpotOrderEvent)
+_account_event: Final = msgspec.json.Decoder(_AccountEvent)
+_coins_event: Final = msgspec.json.Decoder(_CoinsEvent)
+
+
+# -- REST; every function raises WireError(UNREADABLE) for an answer of another shape
+
+
+def server_time(body: bytes) -> int:
+    with _reading("time", body):
+        return _time.decode(body).server_time
+
+
+def listen_key(body: bytes) -> str:
+    with _reading("listen key", None):
+        key = _listen_key.decode(body).listen_key
+        if not (key.isascii() and key.isalnum() and len(key) <= 256):
+            raise OffGrid("a listen key of strange characters")
+        return key
+
+
+def is_hedged(body: bytes) -> bool:
+    """``GET /fapi/v1/positionSide/dual``."""
+    with _reading("position mode", body):
+        return _mode.decode(body).dual_side_position
+
+
+def acknowledged(body: bytes) -> None:
+    """An answer ``{"code": 200, …}``."""
+    with _reading("acknowledgement", body):
+        if _done.decode(body).code != 200:
+            raise OffGrid("a code that is not 200")
+
+
+def order(body: bytes, markets: Markets, suffix: str) -> tuple[OrderSeen, tuple[FillSeen, ...]]:
+    """One order, with the trades that the answer to a spot placement lists."""
+    with _reading("order", body):
+        row = _order_row.decode(body)
+        seen = _order_seen(row, markets, suffix)
+        return seen, tuple(_part(part, seen, markets[seen.symbol]) for part in row.fills)
+
+
+def orders(body: bytes, markets: Markets, suffix: str) -> tuple[OrderSeen, ...]:
+    with _reading("list of orders", body):
+        return tuple(
+            _order_seen(row, markets, suffix) for row in _order_rows.decode(body) if row.symbol + suffix in markets
+        )
+
+
+def trade_rows(body: bytes) -> list[TradeRow]:
+    with _reading("list of trades", body):
+        return _trade_rows.decode(body)
+
+
+def trade(row: TradeRow, markets: Markets, suffix: str) -> FillSeen:
+    with _reading("list of trades", None):
+        buyer = row.buyer if row.is_buyer is None else row.is_buyer
+        if buyer is None:
+            raise OffGrid("a trade without a side")
+        return FillSeen(
+            symbol=row.symbol + suffix,
+            trade_id=str(row.id),
+            client_id=None,
+            venue_id=str(row.order_id),
+            is_ask=not buyer,
+            size_i=_amount(row.qty, markets[row.symbol + suffix].size_decimals),
+            price=_decimal(row.price),
+            fee=_decimal(row.commission),
+            fee_asset=row.commission_asset,
+            is_maker=row.maker if row.is_maker is None else row.is_maker,
+            engine_us=row.time * 1000,
+            source=Source.REST,
+        )
+
+
+def positions(body: bytes) -> tuple[PositionSeen, ...]:
+    """``GET /fapi/v3/positionRisk``, flat ones left out; the two rows of a hedged symbol are netted."""
+    with _reading("list of positions", body):
+        held: dict[str, PositionSeen] = {}
+        for row in _position_rows.decode(body):
+            symbol, quantity = row.symbol + PERP_SUFFIX, _decimal(row.position_amt)
+            before = held.get(symbol)
+            held[symbol] = PositionSeen(
+                symbol=symbol,
+                quantity=quantity + (before.quantity if before else 0),
+                entry_price=_decimal(row.entry_price) if before is None else None,
+                mark_price=_decimal(row.mark_price),
+                engine_us=row.update_time * 1000,
+                source=Source.REST,
+            )
+        return tuple(position for position in held.values() if position.quantity)
+
+
+def balances(body: bytes) -> tuple[BalanceSeen, ...]:
+    """``GET /api/v3/account``: the spot wallet. The perp wallet is another one and counts as margin only."""
+    with _reading("balances", body):
+        return tuple(
+            BalanceSeen(
+                asset=row.asset,
+                free=_decimal(row.free),
+                total=_decimal(row.free) + _decimal(row.locked),
+                source=Source.REST,
+            )
+            for row in _spot_account.decode(body).balances
+        )
+
+
+def margin(body: bytes) -> MarginSeen:
+    """``GET /fapi/v3/account``; equity is wallet plus unrealised profit."""
+    with _reading("margin", body):
+        row = _perp_account.decode(body)
+        return MarginSeen(
+            balance=_decimal(row.total_margin_balance),
+            available=_decimal(row.available_balance),
+            source=Source.REST,
+        )
+
+
+def book_ticker(body: bytes, facts: MarketFacts) -> BookSeen:
+    with _reading("book ticker", body):
+        row = _book_row.decode(body)
+        return BookSeen(
+            symbol=facts.symbol,
+            bid_i=_amount(row.bid_price, facts.price_decimals) or None,
+            ask_i=_amount(row.ask_price, facts.price_decimals) or None,
+            seq=max(0, row.last_update_id),
+            engine_us=row.time * 1000,
+            source=Source.REST,
+        )
+
+
+# -- the streams; none of these raises
+
+
+def book_frame(data: str | bytes, markets: Markets, suffix: str) -> Sequence[StreamEvent]:
+    """A line of market data: book tickers, and answers to subscriptions."""
+
+    def read() -> Sequence[StreamEvent]:
+        frame = _book_frame.decode(data)
+        if frame.data is not UNSET:
+            frame = _book_frame.decode(frame.data)
+        # Spot's book ticker has neither a type nor a time.
+        if frame.s is not UNSET and frame.bid is not UNSET and frame.ask is not UNSET:
+            facts = markets.get(frame.s + suffix)
+            if facts is None:
+                return ()
+            bid_i, ask_i = _amount(frame.bid, facts.price_decimals), _amount(frame.ask, facts.price_decimals)
+            book = BookSeen(
+                symbol=facts.symbol,
+                bid_i=bid_i or None,
+                ask_i=ask_i or None,
+                seq=max(0, frame.update_id),
+                engine_us=frame.engine_ms * 1000,
+            )
+            return (book,)
+        if frame.error is not UNSET:
+            hint = "Binance refused a subscription."
+            return (LineRefused(code="REFUSED", hint=hint, raw=excerpt(bytes(frame.error))),)
+        if frame.e is not UNSET:
+            return _closing(frame.e, data)
+        if frame.id is not UNSET:
+            return (LineReady(stage="subscribed"),)
+        return (Unreadable(why="neither book, event nor answer", text=excerpt(data)),)
+
+    return _safely(read, data)
+
+
+def perp_account_frame(data: str | bytes, markets: Markets) -> Sequence[StreamEvent]:
+    """The perp account's own stream; for a trade the fill comes before the order's new state."""
+
+    def read() -> Sequence[StreamEvent]:
+        frame = _frame.decode(data)
+        if frame.data is not UNSET:
+            frame = _frame.decode(frame.data)
+        if frame.e == "ORDER_TRADE_UPDATE" and frame.order is not UNSET:
+            return _order_events(_order_event.decode(frame.order), markets, PERP_SUFFIX)
+        if frame.e == "ACCOUNT_UPDATE" and frame.account is not UNSET:
+            rows = _account_event.decode(frame.account).positions
+            # LONG and SHORT rows are those of hedge mode, which is refused at the start.
+            return tuple(_position(row, frame.engine_ms) for row in rows if row.side == "BOTH")
+        if frame.e is UNSET:
+            return (Unreadable(why="no event", text=excerpt(data)),)
+        # TRADE_LITE among them: it says a part of what ORDER_TRADE_UPDATE says.
+        return _closing(frame.e, data)
+
+    return _safely(read, data)
+
+
+def api_frame(data: str | bytes, markets: Markets) -> Sequence[StreamEvent]:
+    """A WebSocket API: answers to our requests and, on spot, the account's events."""
+
+    def read() -> Sequence[StreamEvent]:
+        frame = _frame.decode(data)
+        if frame.event is not UNSET or frame.data is not UNSET:
+            inner = frame.event if frame.data is UNSET else frame.data
+            assert inner is not UNSET
+            return _spot_event(inner, _frame.decode(inner).e, markets, data)
+        if frame.e is not UNSET:
+            return _spot_event(data, frame.e, markets, data)
+        if frame.id is UNSET:
+            return (Unreadable(why="neither event nor answer", text=excerpt(data)),)
+        reply = HttpReply(frame.status, bytes(frame.error if frame.result is UNSET else frame.result or b""))
+        if frame.id is None:
+            return (_refused(reply, "ended the session"),)
+        if frame.id == LOGIN_ID:
+            return (LineReady(stage="login") if frame.status == 200 else _refused(reply, "refused the login"),)
+        if frame.id == ACCOUNT_ID:
+            if frame.status == 200 or refusals.subscribed_already(reply):
+                return (LineReady(stage="subscribed"),)
+            return (_refused(reply, "refused the account's stream"),)
+        return (Answered(request_id=str(frame.id), status=frame.status, body=reply.body),)
+
+    return _safely(read, data)
+
+
+def _spot_event(
+    inner: msgspec.Raw | str | bytes, kind: str | UnsetType, markets: Markets, data: str | bytes
+) -> Sequence[StreamEvent]:
+    if kind == "executionReport":
+        event = _spot_order_event.decode(inner)
+        return _order_events(event, markets, "")
+    if kind == "outboundAccountPosition":
+        coins = _coins_event.decode(inner)
+        return tuple(_coin(row, coins.engine_ms) for row in coins.coins)
+    return (Unreadable(why="no event", text=excerpt(data)),) if kind is UNSET else _closing(kind, data)
+
+
+def _closing(kind: str, data: str | bytes) -> Sequence[StreamEvent]:
+    """What ends a line though its socket is open; any other event says nothing about our orders."""
+    why = {
+        # After it nothing more comes, and the socket stays open.
+        "listenKeyExpired": "the listen key has expired",
+        "eventStreamTerminated": "the venue has ended the account's stream",
+        "serverShutdown": "the venue is about to close this connection",
+    }.get(kind)
+    # Without the raw text: it may carry the listen key.
+    return () if why is None else (LineRefused(code="WS_TIMEOUT", hint=why),)
+
+
+def _refused(reply: HttpReply, what: str) -> LineRefused:
+    verdict = refusals.judge(reply)
+    return LineRefused(code=verdict.code, hint=f"Binance {what}.", raw=verdict.raw)
+
+
+def _safely(read: Callable[[], Sequence[StreamEvent]], data: str | bytes) -> Sequence[StreamEvent]:
+    try:
+        return read()
+    except KeyError as broken:
+        return (Unreadable(why=f"unknown state {str(broken)[:80]}", text=excerpt(data)),)
+    except _BROKEN as broken:
+        return (Unreadable(why=str(broken)[:_EXCERPT_CHARS], text=excerpt(data)),)
+
+
+# -- small readings
+
+
+def _order_seen(row: _OrderRow, markets: Markets, suffix: str) -> OrderSeen:
+    """Raises KeyError for an unknown market or state, OffGrid for a number off the grid."""
+    facts = markets[row.symbol + suffix]
+    filled_i = _amount(row.executed_qty, facts.size_decimals)
+    status, reason, code = _status(row.status, row.time_in_force, filled_i, row.reduce_only, row.expiry_reason)
+    return OrderSeen(
+        symbol=facts.symbol,
+        client_id=client_id(row.orig_client_order_id or row.client_order_id),
+        venue_id=str(row.order_id),
+        status=status,
+        is_ask=row.side == "SELL",
+        size_i=_amount(row.orig_qty, facts.size_decimals),
+        filled_i=filled_i,
+        price_i=_amount(row.price, facts.price_decimals) or None,
+        reason=reason,
+        code=code,
+        # Both are the engine's time of the order's last change, so a later event is never older than this.
+        engine_us=(row.update_time or row.transact_time) * 1000,
+        source=Source.REST,
+    )
+
+
+def _part(part: _Part, seen: OrderSeen, facts: MarketFacts) -> FillSeen:
+    return FillSeen(
+        symbol=seen.symbol,
+        trade_id=str(part.trade_id),
+        client_id=seen.client_id,
+        venue_id=seen.venue_id,
+        is_ask=seen.is_ask,
+        size_i=_amount(part.qty, facts.size_decimals),
+        price=_decimal(part.price),
+        fee=_decimal(part.commission),
+        fee_asset=part.commission_asset,
+        # What trades before the placement is answered took liquidity.
+        is_maker=False,
+        engine_us=seen.engine_us,
+        source=Source.REST,
+    )
+
+
+def _order_events(event: _OrderEvent, markets: Markets, suffix: str) -> Sequence[StreamEvent]:
+    facts = markets.get(event.symbol + suffix)
+    if facts is None:
+        return ()
+    own_id, reason = event.client_id, ""
+    if isinstance(event, _SpotOrderEvent):
+        own_id = event.original_id or own_id
+        reason = event.expiry or ("" if event.reject == "NONE" else event.reject)
+    filled_i = _amount(event.executed, facts.size_decimals)
+    status, reason, code = _status(event.state, event.time_in_force, filled_i, event.reduce_only, reason)
+    seen = OrderSeen(
+        symbol=facts.symbol,
+        client_id=client_id(own_id),
+        venue_id=str(event.venue_id),
+        status=status,
+        is_ask=event.side == "SELL",
+        size_i=_amount(event.quantity, facts.size_decimals),
+        filled_i=filled_i,
+        price_i=_amount(event.price, facts.price_decimals) or None,
+        reason=reason,
+        code=code,
+        engine_us=event.engine_ms * 1000,
+    )
+    size_i = _amount(event.last_quantity, facts.size_decimals)
+    price = _decimal(event.last_price)
+    # A TRADE without size or price only tells a state (seen by nautilus_trader).
+    if event.execution not in ("TRADE", "CALCULATED") or event.trade_id <= 0 or not size_i or not price:
+        return (seen,)
+    fill = FillSeen(
+        symbol=facts.symbol,
+        trade_id=str(event.trade_id),
+        client_id=seen.client_id,
+        venue_id=seen.venue_id,
+        is_ask=seen.is_ask,
+        size_i=size_i,
+        price=price,
+        # Both are absent when nothing was paid.
+        fee=_decimal(event.fee) if event.fee else Decimal(0),
+        fee_asset=event.fee_asset or facts.quote,
+        is_maker=event.is_maker,
+        engine_us=seen.engine_us,
+    )
+    return (fill, seen)
+
+
+def _status(word: str, tif: str, filled_i: int, reduce_only: bool, reason: str) -> tuple[Status, str, str]:
+    """``(status, reason, code)``; raises KeyError for a state that the documents do not have."""
+    status = _STATUS[word]
+    if word == "REJECTED":
+        return status, reason or word, "POST_ONLY_WOULD_CROSS" if tif == "GTX" else "REFUSED"
+    if not word.startswith("EXPIRED"):
+        return status, "", ""
+    # A post-only order that the engine turned away. One that also reduces only may have rested before the position
+    # it reduced was gone, so nothing is claimed of it.
+    if word == "EXPIRED" and tif == "GTX" and not filled_i and not reduce_only:
+        return Status.FAILED, reason or word, "POST_ONLY_WOULD_CROSS"
+    return status, reason or word, ""
+
+
+def _position(row: _HeldEvent, engine_ms: int) -> PositionSeen:
+    quantity = _decimal(row.quantity)
+    return PositionSeen(
+        symbol=row.symbol + PERP_SUFFIX,
+        quantity=quantity,
+        entry_price=_decimal(row.entry_price) if quantity else None,
+        engine_us=engine_ms * 1000,
+    )
+
+
+def _coin(row: _CoinEvent, engine_ms: int) -> BalanceSeen:
+    free = _decimal(row.free)
+    return BalanceSeen(asset=row.asset, free=free, total=free + _decimal(row.locked), engine_us=engine_ms * 1000)
+
+
+def client_id(text: str) -> int | None:
+    """Our id behind a client id's text; None for one that another program, or the venue, made."""
+    if text.isascii() and text.isdigit() and len(text) <= 10 and text[0] != "0":
+        number = int(text)
+        return number if number <= ABILITIES.max_client_id else None
+    return None
+
+
+def _amount(text: str, decimals: int) -> int:
+    """A size or price on the grid; raises OffGrid."""
+    value = scaled(text, decimals)
+    if value < 0:
+        raise OffGrid(f"{text} is below 0")
+    return value
+
+
+def _decimal(text: str) -> Decimal:
+    """A number of a size that people have; raises OffGrid."""
+    value = decimal_of(text)
+    if not value:
+        return Decimal(0)
+    if abs(value.adjusted()) > MAX_DIGITS:
+        raise OffGrid(f"{text} is out of range")
+    return value
+
+
+def excerpt(data: str | bytes) -> str:
+    """The beginning of a message as text that any file can hold."""
+    raw = data if isinstance(data, bytes) else data[:_EXCERPT_CHARS].encode(errors="replace")
+    return raw[:_EXCERPT_CHARS].decode(errors="replace")
+
+
+@contextmanager
+def _reading(what: str, body: bytes | None) -> Iterator[None]:
+    """``body`` None: the answer is not repeated in the error."""
+    try:
+        yield
+    except _BROKEN as broken:
+        word = f"Binance's {what} cannot be read" + ("" if body is None else f": {str(broken)[:200]}")
+        raise WireError("UNREADABLE", word, raw="" if body is None else excerpt(body)) from broken
