@@ -87,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         file = settings.runs_dir / f"mode-{settings.mode}.yaml"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(scenario_text(settings, args.strategy), encoding="utf-8")
-        args.files, args.set, args.faults = [str(file)], [], None
+        args.files, args.set, args.faults, args.inputs = [str(file)], [], None, None
         args.venue = []
         return play_files(args, OUTSIDE, words)
     except SettingsError as error:

@@ -308,6 +308,9 @@ class Order:
                 self._clear_doubt()
                 if self.state is State.SUBMITTING:
                     self._move(Cause.ACCEPT)
+            case "queued":
+                # Taken, not executed: until the venue shows it, it may also never live.
+                self.ack_ms = ts_ms
             case "refused":
                 if self.state is State.SUBMITTING and not self.filled_i:
                     self.code, self.reason, self.in_doubt = deed.code, deed.text, False

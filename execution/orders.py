@@ -232,7 +232,8 @@ class Orders:
             self._apply(order, Deed(kind="doubt", code="IN_DOUBT", text="interrupted while sending"))
             raise
         else:
-            self._apply(order, Deed(kind="acked", venue_id=venue_id))
+            queued = self.venue.abilities.ack_is_queued and not venue_id
+            self._apply(order, Deed(kind="queued" if queued else "acked", venue_id=venue_id))
         return order
 
     def _enter(self, intent: Intent) -> Order:

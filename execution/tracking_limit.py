@@ -252,7 +252,7 @@ class _Chase:
         return None
 
     def _price(self, own_i: int) -> int:
-        offset = self.wanted.price_offset_ticks * self.market.facts.tick_i
+        offset = self.wanted.price_offset_ticks * self.market.facts.price_step(own_i)
         own_i = own_i + offset if self.wanted.is_ask else own_i - offset
         return self.market.passive_price(own_i, is_ask=self.wanted.is_ask)
 

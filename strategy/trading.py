@@ -12,20 +12,30 @@ from decimal import Decimal
 from typing import Final, Protocol
 
 from core.chance import Chance
-from core.clock import Clock
+from core.clock import Clock, within
 from core.precision import plain
 from execution.markets import Market
 from execution.order import Order, State
 from execution.orders import Orders
 from execution.router import ExecutionRouter
 from execution.tracking_limit import TrackingLimit, TrackingResult
-from venues.errors import VenueError
+from venues.errors import LocalRuleError, VenueError
 from venues.events import PositionSeen, Source
 
 SIDES: Final = {"buy": False, "sell": True}
 _AGREE_SECS: Final = 3.0
 _POLL_SECS: Final = 0.1
 _CLOSE_TRIES: Final = 5
+"""Closing orders in a row that may trade nothing."""
+_MOST_CLOSES: Final = 30
+_AFTER_REFUSAL_SECS: Final = 1.0
+# As long as a session takes to come back at its longest wait between two tries.
+_SYNC_SECS: Final = 30.0
+# Why a closing order did not trade, where a fresh one may: IN_DOUBT here is one that was proven never to have arrived.
+_PASSING: Final = frozenset(
+    {"REDUCE_ONLY", "CLOCK_SKEW", "RATE_LIMITED", "VENUE_UNAVAILABLE", "IN_DOUBT", "PRICE_BAND"}
+    | {"NOT_SYNCED", "STALE_BOOK", "UNREACHABLE"}
+)
 # A minimum that depends on the price must still hold after the market has moved a little.
 _NOTIONAL_HEADROOM: Final = Decimal("0.95")
 
@@ -276,11 +286,12 @@ class Trading:
     ) -> Order:
         """One limit order at the own side's best price; what is not filled in time is cancelled and settled."""
         is_ask = side_is_ask(side)
+        await self._synced()
         bid_i, ask_i, _ = await self.desk.venue.get_top_of_book(self.market.venue_symbol)
         own_i = ask_i if is_ask else bid_i
         if own_i is None:
             raise ActFailed("STALE_BOOK", f"the {side} side of {self.market.venue_symbol} is empty", "Try again later.")
-        offset = price_offset_ticks * self.market.facts.tick_i
+        offset = price_offset_ticks * self.market.facts.price_step(own_i)
         price_i = self.market.passive_price(own_i + offset if is_ask else own_i - offset, is_ask=is_ask)
         order = await self.router.limit(
             self.market, is_ask=is_ask, size_i=size_i, price_i=price_i, leg=self.leg(), post_only=post_only
@@ -291,11 +302,16 @@ class Trading:
 
     async def market_order(self, side: str, size_i: int, *, reduce_only: bool = False) -> Order:
         """Trade at once; returns when the order's end is proven."""
+        await self._synced()
         order = await self.router.market_order(
             self.market, is_ask=side_is_ask(side), size_i=size_i, leg=self.leg(), reduce_only=reduce_only
         )
         await self._end(order)
         return order
+
+    async def _synced(self) -> None:
+        """Give a session that is just coming back its time; after that the order is refused as NOT_SYNCED."""
+        await within(self.clock, _SYNC_SECS, self.desk.venue.wait_synced)
 
     async def _end(self, order: Order) -> None:
         if await self.router.cancel(order) is None:
@@ -316,21 +332,33 @@ class Trading:
             ActFailed: NOT_FLAT when something is left, IN_DOUBT when an order's end is not proven.
         """
         sent: list[Order] = []
-        for _ in range(_CLOSE_TRIES):
+        fruitless = 0
+        while fruitless < _CLOSE_TRIES and len(sent) < _MOST_CLOSES:
             held = await self.position()
             size_i = self.market.whole_lots(held)
             if size_i == 0:
                 return sent
             if size_i < self.market.facts.min_size_i:
                 break
-            order = await self.market_order("sell" if held > 0 else "buy", size_i, reduce_only=True)
+            fruitless += 1
+            try:
+                order = await self.market_order("sell" if held > 0 else "buy", size_i, reduce_only=True)
+            except LocalRuleError as error:
+                if error.code not in _PASSING:
+                    raise
+                await self.clock.sleep(_AFTER_REFUSAL_SECS)
+                continue
             sent.append(order)
-            if order.state is State.FAILED and order.code not in ("REDUCE_ONLY", "CLOCK_SKEW", "RATE_LIMITED"):
+            if order.filled_i:
+                fruitless = 0
+            elif order.state is State.FAILED and order.code not in _PASSING:
                 raise ActFailed(
                     "NOT_FLAT",
                     f"{self.venue} refused the closing order: {order.code} {order.reason}",
                     "Close the position on the exchange's own page.",
                 )
+            else:
+                await self.clock.sleep(_AFTER_REFUSAL_SECS)
         left = await self.position()
         if self.market.whole_lots(left) == 0:
             return sent

@@ -44,6 +44,8 @@ class Abilities(msgspec.Struct, frozen=True, kw_only=True):
     """``VenueFeed.fence`` can prove that a doubtful submit will never be executed."""
     dead_man_secs: int = 0
     """Countdown that a play arms and keeps refreshing; 0 where there is no switch."""
+    ack_is_queued: bool = False
+    """A yes to a submit only says that it waits its turn; whether the order ever lives is told later."""
 
 
 class Absent(msgspec.Struct, frozen=True, kw_only=True):

@@ -50,7 +50,7 @@ LIMIT_SECS = {"memory": 900.0, "loopback": 20.0}
 
 
 class CountingGate(FaultGate):
-    """A gate that also keeps the kind of every request that reached it."""
+    """A gate that also keeps the kind of every request that reached it, by HTTP or on a stream."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -106,10 +106,14 @@ class Stack:
     # -- trading
 
     async def best(self) -> tuple[int, int]:
-        bid_i, ask_i, _ = await self.connector.get_top_of_book(self.market.venue_symbol)
-        assert bid_i is not None
-        assert ask_i is not None
-        return bid_i, ask_i
+        give_up = self.clock.monotonic() + 8.0
+        while True:
+            bid_i, ask_i, _ = await self.connector.get_top_of_book(self.market.venue_symbol)
+            if bid_i is not None and ask_i is not None:
+                return bid_i, ask_i
+            # Where messages get lost, the last one heard may be of an empty moment.
+            assert self.clock.monotonic() < give_up, "a side of the book stayed empty"
+            await self.clock.sleep(0.1)
 
     async def away(self, is_ask: bool = False) -> int:
         """A price one per cent behind our own side's best, where nothing trades by itself."""
@@ -146,13 +150,10 @@ class Stack:
 
     # -- the simulator's own books
 
-    @property
-    def owner(self) -> str:
-        return str(next(iter(self.sim.engine.accounts)))
-
     def live(self) -> list[Any]:
-        """Orders of ours that are live at the venue, whatever we believe."""
-        return list(self.sim.engine.open_orders(self.owner))
+        """Orders of ours that are live at the venue, in any of its wallets, whatever we believe."""
+        engine = self.sim.engine
+        return [order for owner in engine.accounts for order in engine.open_orders(owner)]
 
     def hit(self, share: Decimal = Decimal(1)) -> None:
         """The street trades ``share`` of what is left of our newest live order, and nothing else."""

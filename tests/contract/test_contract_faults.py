@@ -36,7 +36,8 @@ def test_a_lost_answer_is_looked_up_and_never_sent_again(
         order = await opened.rest()
         assert len(opened.live()) == 1
         assert order.state is not State.FAILED
-        assert order.in_doubt or not mute
+        # Some faults have no form on a stream: where orders go over one, nothing was struck.
+        assert order.in_doubt or not mute or not opened.gate.faults.rules[0].fired
         assert await opened.desk.settle(order) == 0
         assert (order.state, order.in_doubt) == (State.CANCELLED, False)
         assert (opened.placed(), len(opened.sim.engine.orders)) == (1, 1)
@@ -61,12 +62,13 @@ async def test_a_request_that_never_arrived_is_proven_absent_after_its_expiry(ve
     """[ours] Absence proves nothing before expiry + skew + read lag; then the order is FAILED and settled at 0."""
     order = await venue.rest()
     assert order.in_doubt
-    assert await venue.desk.settle(order, within_secs=1) is None
-    assert order.state is State.SUBMITTING
+    abilities = venue.connector.abilities
+    if not abilities.fence:
+        assert await venue.desk.settle(order, within_secs=1) is None
+        assert order.state is State.SUBMITTING
     assert await venue.desk.settle(order) == 0
     assert (order.state, order.settled) == (State.FAILED, True)
-    abilities = venue.connector.abilities
-    assert venue.connector.venue_now_ms() >= order.intent.expiry_ms + abilities.read_lag_ms
+    assert abilities.fence or venue.connector.venue_now_ms() >= order.intent.expiry_ms + abilities.read_lag_ms
     assert (venue.sim.engine.orders, venue.placed()) == ({}, 1)
     venue.at_rest()
 
@@ -81,7 +83,9 @@ def test_an_order_that_arrives_late_is_caught_or_has_expired(arm: str, venue: st
         order = await opened.rest()
         assert order.state is not State.FAILED
         assert await opened.desk.settle(order) == 0
-        expired = late_ms > opened.connector.abilities.expiry_ms
+        abilities = opened.connector.abilities
+        # A fence closes the door as soon as the order is in doubt: after the request's time limit of 2 s.
+        expired = late_ms > (2_000 if abilities.fence else abilities.expiry_ms)
         assert order.state is (State.FAILED if expired else State.CANCELLED)
         await opened.clock.sleep(10)
         assert len(opened.sim.engine.orders) == (0 if expired else 1)
@@ -105,7 +109,9 @@ async def test_a_cancel_without_answer_is_not_an_end(venue: Stack) -> None:
     assert (first.state, venue.gate.asked.count("cancel")) == (State.CANCELLED, 1)
     second = await venue.rest()
     assert await venue.desk.settle(second) == 0
-    assert (second.state, venue.gate.asked.count("cancel")) == (State.CANCELLED, 3)
+    # An error page has no form on a stream.
+    struck = venue.gate.faults.rules[1].fired
+    assert (second.state, venue.gate.asked.count("cancel")) == (State.CANCELLED, 2 + struck)
     venue.at_rest()
 
 
@@ -136,14 +142,16 @@ async def test_a_fill_between_the_ack_of_a_cancel_and_its_effect_counts(venue: S
     venue.at_rest()
 
 
+# Not the answers to logins, subscriptions and orders: a venue that loses every second of them cannot be reached at all.
+TOLD = ("order", "fill", "position", "balance", "book")
 TWISTED = {
     "plain": [],
     "duplicate": [{"action": "duplicate", "on": "ws", "params": {"count": 3}}],
     "reorder": [{"action": "reorder", "on": "ws", "every": 2, "params": {"ms": 400}}],
     "late": [{"action": "delay", "on": "ws", "every": 2, "params": {"ms": 700}}],
-    "truncate": [{"action": "truncate", "on": "ws", "every": 3}],
+    "truncate": [{"action": "truncate", "on": "ws", "kind": kind, "every": 3} for kind in TOLD],
     "truncate fills": [{"action": "truncate", "on": "ws", "kind": "fill"}],
-    "drop": [{"action": "drop", "on": "ws", "every": 2}],
+    "drop": [{"action": "drop", "on": "ws", "kind": kind, "every": 2} for kind in TOLD],
     "drop fills": [{"action": "drop", "on": "ws", "kind": "fill"}],
     "drop positions": [{"action": "drop", "on": "ws", "kind": "position"}],
 }
@@ -264,11 +272,12 @@ async def test_a_placement_answered_429_is_never_sent_again_under_its_id(venue: 
     """[venue] Refused or doubtful, it settles at 0; a second order goes out under a fresh id."""
     first = await venue.rest()
     assert await venue.desk.settle(first) == 0
-    assert first.state is State.FAILED
+    struck = venue.gate.faults.rules[0].fired
+    assert first.state is (State.FAILED if struck else State.CANCELLED)
     second = await venue.rest()
     assert second.client_id != first.client_id
     assert await venue.desk.settle(second) == 0
-    assert len(venue.sim.engine.orders) == 1
+    assert len(venue.sim.engine.orders) == 2 - struck
     venue.at_rest()
 
 
@@ -277,6 +286,7 @@ async def test_a_reading_that_fails_for_good_proves_nothing(venue: Stack) -> Non
     """[ours] A venue that stops answering: the order stays unknown, and is settled once it answers again."""
     order = await venue.rest()
     venue.connector._wire.down.add(venue.venue)  # type: ignore[attr-defined]
+    venue.gate.disconnect()
     assert await venue.desk.settle(order, within_secs=8) is None
     assert (order.settled, order.state is State.FAILED) == (False, False)
     with pytest.raises(VenueError):

@@ -37,7 +37,8 @@ async def test_the_facts_of_a_market_are_the_venues_own(venue: Stack) -> None:
     facts, symbol = venue.market.facts, venue.market.venue_symbol
     same = [each for each in venue.sim.engine.listings.values() if each.base == facts.base]
     listing = next(each for each in same if each.is_perp == (venue.kind == "perp"))
-    assert venue.market.price(facts.tick_i) == listing.price(listing.tick_i)
+    tick_i = facts.price_step((await venue.best())[0])
+    assert venue.market.price(tick_i) == listing.price(listing.tick_i)
     assert venue.market.lot() == listing.size(listing.lot_i)
     assert await venue.connector.get_price_size_decimals(symbol) == (facts.price_decimals, facts.size_decimals)
     assert await venue.connector.get_min_size_i(symbol) == facts.min_size_i > 0

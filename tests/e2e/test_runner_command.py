@@ -181,9 +181,7 @@ def test_simulators_that_are_up_are_played_on_and_no_secret_is_written_anywhere(
     (tmp_path / "quick.yaml").write_text(QUICK, encoding="utf-8")
     with served(tmp_path, "--speed", "5") as sims:
         lines = json.loads(sims.read_text(encoding="utf-8"))
-        done = run(
-            tmp_path, "play", "quick.yaml", "--sims", "sims.json", "--speed", "5", "--log-level", "DEBUG"
-        )
+        done = run(tmp_path, "play", "quick.yaml", "--sims", "sims.json", "--speed", "5", "--log-level", "DEBUG")
     assert done.returncode == 0, done.stdout + done.stderr
     sims.unlink()
     texts = {"stdout": done.stdout.encode(), "stderr": done.stderr.encode()}

@@ -7,6 +7,7 @@ two exchanges can be played while only one room is built.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,13 +67,14 @@ class World:
         return self.wire.gates[venue].app.engine  # type: ignore[attr-defined]
 
     def live(self) -> list[Any]:
-        """Orders live at any venue."""
-        return [o for venue in self.wire.gates for o in self.engine(venue).open_orders(owner(self.engine(venue)))]
+        """Orders live at any venue, in any wallet."""
+        engines = [self.engine(venue) for venue in self.wire.gates]
+        return [order for engine in engines for wallet in engine.accounts for order in engine.open_orders(wallet)]
 
-    def held(self, venue: str = FIRST) -> int:
-        """Signed sum of all open positions at a venue, in its own units."""
-        engine = self.engine(venue)
-        return sum(position.net_i for position in engine.accounts[owner(engine)].positions.values())
+    def held(self, venue: str | None = None) -> int:
+        """Signed sum of all open positions at a venue (the run's first one), in its own units."""
+        engine = self.engine(venue or next(iter(self.wire.gates)))
+        return sum(each.net_i for account in engine.accounts.values() for each in account.positions.values())
 
 
 def owner(engine: Any) -> str:
@@ -101,7 +103,7 @@ class Played:
         return [(step.verb, step.status) for step in self.play.steps if step.phase == phase]
 
     def files(self) -> dict[str, bytes]:
-        """Every byte the run left, by name."""
+        """Every byte the run left but the journal's, by name."""
         rows = [path for path in sorted(self.folder.rglob("*")) if path.is_file() and "journal" not in path.name]
         return {str(path.relative_to(self.folder)): path.read_bytes() for path in rows}
 
@@ -140,7 +142,7 @@ def play(
     else:
         path = scenario
     found = load_scenarios([str(path)], sets=sets, venues=venues, known_venues=venues)
-    assert list(found.mistakes) == []
+    assert list(found.mistakes) == [], found.mistakes
     asked = found.scenarios[0]
     wanted = seed if seed is not None else asked.seed or 0
     plan, mistakes = make_plan(asked, known_venues=venues, on="sim", seed=wanted, speed=speed)
@@ -185,7 +187,7 @@ def play(
             connector = Connector(dialect, places, wire, clock, chance.fork(f"connector/{venue}"))
             return Reached(venue=connector, account=account_name(venue, keys))
 
-        with anyio.fail_after(7_200):
+        with contextlib.closing(events), anyio.fail_after(7_200):
             async with anyio.create_task_group() as group:
                 group.start_soon(world.wire.drive)
                 if beside is not None:
@@ -206,7 +208,6 @@ def play(
                     interruption=world.interruption,
                 )
                 group.cancel_scope.cancel()
-        events.close()
         return outcome, world
 
     outcome, world = run_virtual(whole())
