@@ -12,8 +12,21 @@ CALM_MS = 90_000
 
 
 def schedule(chance: Chance, most: int = 5) -> list[dict[str, Any]]:
-    """Zero to ``most`` rules, each a row that ``Faults.load`` takes."""
-    return [_rule(chance) for _ in range(chance.integer(0, most))]
+    """Zero to ``most`` rules, each a row that ``Faults.load`` takes; often the pair that makes an order doubtful."""
+    rules = [_rule(chance) for _ in range(chance.integer(0, most))]
+    return [*_doubt(chance), *rules] if chance.happens(0.3) else rules
+
+
+def _doubt(chance: Chance) -> list[dict[str, Any]]:
+    """An order's answer is lost, or it is executed late, and the stream keeps silent about it."""
+    answer = chance.pick(["lose_reply", "execute_late", "error_after", "drop"])
+    struck: dict[str, Any] = {"action": answer, "on": "http", "kind": "place", "nth": [chance.integer(1, 3)]}
+    if answer == "execute_late":
+        struck["params"] = {"ms": chance.integer(200, 4_500)}
+    silence: dict[str, Any] = {"action": chance.pick(["drop", "delay"]), "on": "ws", "kind": "*", "until_ms": CALM_MS}
+    if silence["action"] == "delay":
+        silence["params"] = {"ms": chance.integer(2_000, 20_000)}
+    return [struck, silence]
 
 
 def _rule(chance: Chance) -> dict[str, Any]:

@@ -94,6 +94,8 @@ def run_seed(venue: str, seed: int, rules: Sequence[dict[str, Any]] | None = Non
     ran = Ran(venue, seed)
     chance = Chance(f"simulate/{venue}/{seed}")
     faults = schedule(chance.fork("faults")) if rules is None else list(rules)
+    hand = chance.fork("interrupt")
+    interrupt_secs = hand.uniform(0.05, 30) if hand.happens(0.15) else None
     watches: list[Watch] = []
     worlds: list[virtual.World] = []
 
@@ -105,6 +107,9 @@ def run_seed(venue: str, seed: int, rules: Sequence[dict[str, Any]] | None = Non
             watch = Watch(play.desk, engine, virtual.owner(engine), client_id_of)
             watches.append(watch)
             play.venue.subscribe(watch)
+        if interrupt_secs is not None:
+            await world.clock.sleep(interrupt_secs)
+            world.interruption.interrupt("SIGINT")
 
     with tempfile.TemporaryDirectory() as folder:
         try:

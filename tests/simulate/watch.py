@@ -51,8 +51,8 @@ class Watch:
             ours = self.desk.book.get(client_id)
             if ours is None:
                 yield f"order {client_id} reached the venue without an intent"
-            elif ours.state is State.FAILED and orders[0].filled_i:
-                yield f"order {client_id} is FAILED here and traded there"
+            elif ours.state is State.FAILED and (orders[0].filled_i or orders[0].live):
+                yield f"order {client_id} is FAILED here and lived there"
             elif ours.filled_i > ours.intent.size_i:
                 yield f"order {client_id} is overfilled"
             elif ours.settled and ours.filled_i != self._base_i(ours, orders[0]):
