@@ -1,8 +1,10 @@
 # make play    set up, then play the acceptance scenario on the simulators (needs no key)
 # make test    set up, then run every test
+# make simulate  whole runs under seeded faults in virtual time, every invariant looked at (SEEDS=2000)
 # make setup   make .venv with the `runner` command in it, and nothing else
 # make check   what CI checks beside the tests: format, lint, types, import arrows, drawn documents
 # make lock    pin the newest versions again (names, versions, hashes)
+# make venue   begin the room of one more exchange: make venue NAME=kite
 # make clean   remove what the others made
 
 PYTHON ?= python3
@@ -10,15 +12,20 @@ BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 SCENARIO ?= scenarios/e2e_all.yaml
 SPEED ?= 4
+SEEDS ?= 2000
 PYTEST_ARGS ?= -n 2 --dist loadfile
+NAME ?=
 
-.PHONY: play test setup check lock clean
+.PHONY: play test simulate setup check lock venue clean
 
 play: setup
 	$(BIN)/runner play $(SCENARIO) --speed $(SPEED)
 
 test: .venv/.tested
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+simulate: .venv/.tested
+	$(BIN)/python tests/simulate/simulate.py --seeds $(SEEDS)
 
 setup: .venv/.ready
 
@@ -48,6 +55,10 @@ lock: .venv/.tested
 	$(PIP) install uv
 	$(PIN) -o requirements.lock
 	$(PIN) --extra test --extra sdk -c requirements.lock --override requirements-overrides.txt -o requirements-test.lock
+
+venue: .venv/.tested
+	$(BIN)/python scripts/make_venue.py '$(NAME)'
+	$(BIN)/python scripts/write_docs.py
 
 clean:
 	rm -rf .venv *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage
