@@ -12,6 +12,7 @@ from runner.command import Outside
 from runner.command import main as run_command
 
 if TYPE_CHECKING:
+    from app.settings import Account
     from runner.environment import Environment
     from runner.mistakes import Explained
 
@@ -28,6 +29,13 @@ def open_environment(config: str | None, flags: Mapping[str, Any]) -> Environmen
         settings = load_settings(path if config is not None or path.exists() else None, flags, os.environ)
     except SettingsError as error:
         raise WrongInput([str(error).rstrip()]) from error
+
+    def keys(venue: str) -> Account:
+        try:
+            return read_account(settings, venue, os.environ)
+        except SettingsError as error:
+            raise WrongInput([str(error).rstrip()]) from error
+
     return Environment(
         on=settings.on,
         seed=settings.seed,
@@ -39,16 +47,27 @@ def open_environment(config: str | None, flags: Mapping[str, Any]) -> Environmen
         log_json=settings.log_json,
         caps=settings.caps,
         heartbeat=settings.heartbeat,
-        keys=lambda venue: read_account(settings, venue, os.environ),
+        keys=keys,
     )
 
 
-def write_reports(folder: Path) -> None:
+def write_reports(folder: Path, *, language: str | None = None, unfinished: bytes | None = None) -> None:
     """report.md, report.html and junit.xml from outcome.json. Raises ValueError with place and next move."""
     from reports.render import ReportError, write
 
     try:
-        write(folder)
+        write(folder, language=language, unfinished=unfinished)
+    except ReportError as error:
+        raise ValueError(str(error)) from error
+
+
+def write_own(folder: Path, template: Path, *, language: str | None = None, unfinished: bytes | None = None) -> Path:
+    """The report by somebody's own template. Raises ValueError with place and next move."""
+    from reports.own_template import write_own as write
+    from reports.render import ReportError
+
+    try:
+        return write(folder, template, language=language, unfinished=unfinished)
     except ReportError as error:
         raise ValueError(str(error)) from error
 
@@ -73,7 +92,11 @@ def version() -> str:
 
 
 OUTSIDE = Outside(
-    open_environment=open_environment, write_reports=write_reports, explanations=explanations, version=version
+    open_environment=open_environment,
+    write_reports=write_reports,
+    write_own=write_own,
+    explanations=explanations,
+    version=version,
 )
 
 

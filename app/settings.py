@@ -17,6 +17,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
+from app.secret_files import SUFFIX, SecretFileError, read_secret
 from app.setting_rules import BEAT, CAPS, ENDPOINT, ENV, FLAT, Rule
 from core.secrets import Secret, remember
 from execution.caps import Caps
@@ -89,6 +90,11 @@ SETTINGS_CODES: Final[Mapping[str, Explained]] = {
         "A live run spends real money, so it needs limits.",
         "Set both order_notional_usd and total_notional_usd under caps.",
         "caps: {order_notional_usd: 25, total_notional_usd: 100}",
+    ),
+    "SECRET_FILE": Explained(
+        "A file that holds a secret cannot be used: it is missing, no text, or others on the machine may read it.",
+        "Make the file private to you, and check the name in the variable that ends in _FILE.",
+        "chmod 600 backpack.secret",
     ),
     "MISSING_SECRET": Explained(
         "The settings name an environment variable that is not set.",
@@ -253,9 +259,20 @@ def read_account(settings: Settings, venue: str, environ: Mapping[str, str]) -> 
     The credentials of ``venue`` from the environment, under the venue's usual names or those of the config.
 
     Every value found is masked in all logs from then on.
+
+    Raises:
+        SettingsError: SECRET_FILE - a file that holds a secret cannot be used.
     """
     names = {**open_room(venue).CREDENTIALS, **settings.accounts.get(venue, {})}
-    found = {credential: environ.get(name, "").strip() for credential, name in names.items()}
+    found: dict[str, str] = {}
+    mistakes = []
+    for credential, name in names.items():
+        try:
+            found[credential] = read_secret(name, environ)
+        except SecretFileError as error:
+            mistakes.append(Mistake("SECRET_FILE", name + SUFFIX, 1, 1, str(error)))
+    if mistakes:
+        raise SettingsError(mistakes)
     return Account(
         venue=venue,
         secrets=MappingProxyType({credential: remember(text) for credential, text in found.items() if text}),
@@ -344,7 +361,11 @@ def _endpoints(node: Node, reader: _Reader, environ: Mapping[str, str]) -> tuple
 
 
 def _from_environment(name: str, where: str, node: Node, reader: _Reader, environ: Mapping[str, str]) -> Secret | None:
-    text = environ.get(name, "").strip()
+    try:
+        text = read_secret(name, environ)
+    except SecretFileError as error:
+        reader.fault("SECRET_FILE", str(error), node)
+        return None
     if not text:
         reader.fault("MISSING_SECRET", f"`{where}` needs the environment variable {name}, and it is not set.", node)
         return None

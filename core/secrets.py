@@ -8,6 +8,7 @@ the forms it usually travels in, in everything that goes to a log, a report or a
 from __future__ import annotations
 
 import hmac
+import json
 from base64 import b64decode, b64encode
 from contextlib import suppress
 from typing import Final, NoReturn
@@ -93,8 +94,8 @@ def _bytes(text: str) -> bytes:
 def _forms(text: str) -> set[str]:
     """Every way in which a secret of at least 6 characters may stand in a text."""
     forms = {text, text.strip(), text.encode("unicode_escape").decode("ascii")}
-    # JSON writes a quote and a backslash with one more backslash.
-    forms.add(text.replace("\\", "\\\\").replace('"', '\\"'))
+    # JSON, with other alphabets escaped or not, and Python's own printing add backslashes.
+    forms |= {json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1], repr(text)[1:-1]}
     for raw in {_bytes(text), *_decoded(text)}:
         forms |= _encoded(raw)
     for escaped in (quote(_bytes(text), safe=""), quote(_bytes(text)), quote_plus(_bytes(text))):

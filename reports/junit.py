@@ -13,15 +13,17 @@ Row = Mapping[str, Any]
 _LONGEST: Final = 2_000
 
 
-def junit(outcome: Row, totals: Mapping[str, int | str]) -> str:
+def junit(outcome: Row, totals: Mapping[str, int | str], *, unfinished: bool = False) -> str:
     """
     The XML text. Every step and every acceptance line is a case; so is the verdict of each play and of the run, so
-    that a build is red exactly when the run's exit code is not 0. ``totals`` become properties of the run's suite.
+    that a build is red exactly when the run's exit code is not 0. ``totals`` become properties of the run's suite, and
+    so does ``unfinished``.
     """
     root = Element("testsuites", name=_words(outcome["scenario"]["name"]), time=f"{outcome['duration_secs']:.3f}")
     run = _suite(root, "run", outcome["started"])
     properties = SubElement(run, "properties")
     facts = {**totals, "run_id": outcome["run_id"], "on": outcome["on"], "sentence": outcome["sentence"]}
+    facts |= {"unfinished": "yes"} if unfinished else {}
     for name, value in facts.items():
         SubElement(properties, "property", name=name, value=_words(value))
     _verdict(run, outcome)

@@ -11,52 +11,29 @@ from __future__ import annotations
 import json
 import math
 import os
-import re
-import shlex
 import tempfile
 from collections.abc import Mapping, Sequence
-from decimal import Decimal, localcontext
-from functools import cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markdown_it import MarkdownIt
-from markdown_it.token import Token
 from markupsafe import Markup
 
-from core.clock import iso_utc
-from core.precision import plain
-from reports.charts import lanes_chart, price_chart
+from reports.charts import lanes_chart, margin_chart, position_chart, price_chart
+from reports.decisions import decisions_of
+from reports.drawing import Chart
 from reports.junit import junit
-from reports.text import cell, fence, rounded, visible
+from reports.language import LANGUAGES, Tongue, tongue
+from reports.page import pages, to_html
+from reports.past import past_of, trend_chart
+from reports.text import cell, visible
+from reports.timing import measures, spread_chart
+from reports.words import venue_words, verdict_words, words_in
 from schemas.outcome import NAME, faults
 
 Row = Mapping[str, Any]
 
-VERDICTS: Final[Mapping[str, str]] = {
-    "accepted": "Accepted",
-    "not_accepted": "Not accepted",
-    "interrupted": "Interrupted",
-    "not_proven_flat": "Not proven flat",
-    "environment_failed": "Environment failed",
-}
-STATUSES: Final[Mapping[str, str]] = {
-    "passed": "✓ passed",
-    "failed": "✗ failed",
-    "interrupted": "✗ interrupted",
-    "skipped": "○ skipped",
-    "not_tested": "○ not tested",
-}
-PLACES: Final[Mapping[str, str]] = {
-    "sim": "simulators on this machine",
-    "testnet": "the exchanges' test networks",
-    "live": "the real exchanges, with real money",
-}
-VENUES: Final[Mapping[str, str]] = {"okx": "OKX"}
-"""Names that are not their key with a capital letter."""
-
 _MOST_FAULTS: Final = 5
+_AGAIN: Final = "Make it again by playing the scenario; `runner recover` settles what a broken run left open."
 
 
 class ReportError(Exception):
@@ -87,58 +64,68 @@ class Rendered(NamedTuple):
     junit: str
 
 
-def write(run_dir: Path) -> Rendered:
+class Beside(NamedTuple):
+    """What a report shows beside its outcome: who signed, earlier runs, and whether the run never ended."""
+
+    decisions: Sequence[Row] = ()
+    past: Sequence[Row] = ()
+    unfinished: bool = False
+
+
+class _Pictures(NamedTuple):
+    """The charts of one play."""
+
+    venue: str
+    prices: Chart | None
+    position: Chart | None
+    margin: Chart | None
+
+
+def write(run_dir: Path, *, language: str | None = None, unfinished: bytes | None = None) -> Rendered:
     """
     Read ``outcome.json`` of a run folder and write report.md, report.html and junit.xml beside it.
 
-    Each file is replaced whole or not at all.
+    Each file is replaced whole or not at all. Signatures in the folder and earlier runs beside it are shown.
+
+    Args:
+        language: en or zh; the outcome's own when None.
+        unfinished: The outcome of a run that left none, told again from its traces; the report says so.
 
     Raises:
         ReportError: outcome.json is missing, half-written, or not an outcome of this version; nothing was written.
         OSError: the folder cannot be written to.
     """
     path = run_dir / "outcome.json"
-    made = render(_read(path), place=str(path))
+    outcome = read(path) if unfinished is None else json.loads(unfinished)
+    refuse_unsound(outcome, str(path))
+    beside = Beside(decisions_of(run_dir), past_of(run_dir, outcome), unfinished is not None)
+    made = render(outcome, place=str(path), language=language, beside=beside)
     for name, text in (("report.md", made.markdown), ("report.html", made.html), ("junit.xml", made.junit)):
-        _replace(run_dir / name, text)
+        replace(run_dir / name, text)
     return made
 
 
-def render(outcome: Row, *, place: str = "outcome.json") -> Rendered:
+def render(
+    outcome: Row, *, place: str = "outcome.json", language: str | None = None, beside: Beside | None = None
+) -> Rendered:
     """
-    Make the three forms of a parsed outcome. The same outcome gives the same bytes.
+    Make the three forms of a parsed outcome. The same outcome and ``beside`` give the same bytes.
 
     Raises:
         ReportError: it breaks the published schema; ``place`` is where the text says it was found.
     """
-    _refuse_unsound(outcome, place)
+    refuse_unsound(outcome, place)
+    t = tongue(language_of(outcome, language))
+    beside = beside or Beside()
     totals = totals_of(outcome)
-    before = ["verdict", *(["banner"] if outcome["on"] == "sim" else []), "acceptance", "exchanges"]
-    after = ["heartbeat", "orders", "errors", "not_tested", "origin"]
-    parts = {name: _part(name, o=outcome, totals=totals) for name in before + after}
-    plays = [(play, _part("play_head", p=play), _part("play_body", p=play)) for play in outcome["plays"]]
-    told = [parts[name] for name in before]
-    told += [text for _, head, body in plays for text in (head, body)]
-    told += [parts[name] for name in after]
-    page = _pages().get_template("report.html.j2")
-    html = page.render(
-        o=outcome,
-        title=visible(outcome["scenario"]["title"] or outcome["scenario"]["name"], 160),
-        verdict=VERDICTS[outcome["verdict"]],
-        parts={name: to_html(text) for name, text in parts.items()},
-        after=after,
-        plays=[
-            {
-                "verdict": play["verdict"],
-                "head": to_html(head),
-                "body": to_html(body),
-                "prices": price_chart(play, f"play{number}"),
-                "lanes": lanes_chart(play, f"play{number}"),
-            }
-            for number, (play, head, body) in enumerate(plays, start=1)
-        ],
-    )
-    return Rendered("\n\n".join(text.strip() for text in told) + "\n", html, junit(outcome, totals))
+    told = _Telling(outcome, totals, beside, t)
+    return Rendered(told.markdown(), told.html(), junit(outcome, totals, unfinished=beside.unfinished))
+
+
+def language_of(outcome: Row, wanted: str | None) -> str:
+    """The language asked for, else the scenario's own, else English."""
+    found = wanted or outcome.get("language") or LANGUAGES[0]
+    return found if found in LANGUAGES else LANGUAGES[0]
 
 
 def totals_of(outcome: Row) -> dict[str, int | str]:
@@ -156,17 +143,122 @@ def totals_of(outcome: Row) -> dict[str, int | str]:
     }
 
 
+class _Telling:
+    """The parts of one report in one language, in the order in which they are read."""
+
+    def __init__(self, outcome: Row, totals: Row, beside: Beside, t: Tongue) -> None:
+        self._outcome, self._totals, self._beside, self._t = outcome, totals, beside, t
+        plays = outcome["plays"]
+        self._lanes = lanes_chart(plays, "run", t)
+        self._pictures = [
+            _Pictures(
+                play["venue"],
+                price_chart(play, f"play{number}", t),
+                position_chart(play, f"play{number}", t),
+                margin_chart(play, f"play{number}", t),
+            )
+            for number, play in enumerate(plays, start=1)
+        ]
+        self._measures = measures(plays)
+        facts: dict[str, Any] = {
+            "o": outcome,
+            "totals": totals,
+            "unfinished": beside.unfinished,
+            "decisions": beside.decisions,
+            "past": beside.past,
+            "lanes": self._lanes,
+            "charts": self._pictures,
+            "measures": self._measures,
+        }
+        self._before = ["verdict"]
+        self._before += ["banner"] if outcome["on"] == "sim" or beside.unfinished else []
+        self._before += ["decisions"] if beside.decisions else []
+        self._before += ["acceptance", "exchanges"]
+        self._after = ["lanes", "prices", "courses", "timing", "orders", "heartbeat", "errors", "not_tested"]
+        self._after += ["past"] if beside.past else []
+        self._after += ["origin"]
+        self._parts = {name: self._part(name, **facts) for name in self._before + self._after}
+        self._plays = [(play, self._part("play_head", p=play), self._part("play_body", p=play)) for play in plays]
+
+    def _part(self, name: str, **facts: Any) -> str:
+        return words_in(self._t.code).get_template(f"{name}.md.j2").render(**facts)
+
+    def markdown(self) -> str:
+        told = [self._parts[name] for name in self._before]
+        told += [text for _, head, body in self._plays for text in (head, body)]
+        told += [self._parts[name] for name in self._after]
+        return "\n\n".join(text.strip() for text in told) + "\n"
+
+    def html(self) -> str:
+        outcome, t = self._outcome, self._t
+        unfinished = self._beside.unfinished
+        return (
+            pages()
+            .get_template("report.html.j2")
+            .render(
+                o=outcome,
+                t=t.line,
+                language={"en": "en", "zh": "zh-Hans"}[t.code],
+                title=visible(outcome["scenario"]["title"] or outcome["scenario"]["name"], 160),
+                verdict=t.line("Unfinished") if unfinished else verdict_words(outcome["verdict"], t),
+                unfinished=unfinished,
+                before=[(name, to_html(self._parts[name], t)) for name in self._before[1:-1]],
+                parts={name: to_html(text, t) for name, text in self._parts.items()},
+                after=self._after,
+                figures=self._figures(),
+                plays=[
+                    {"verdict": play["verdict"], "head": to_html(head, t), "body": to_html(body, t)}
+                    for play, head, body in self._plays
+                ],
+            )
+        )
+
+    def _figures(self) -> dict[str, list[tuple[Markup, str]]]:
+        """Pictures with their captions, by the section they stand in."""
+        t = self._t
+        band = t.line("Band: best bid to best ask. Line: the price at which our order rested. ▲ buy fill, ▼ sell fill.")
+        figures: dict[str, list[tuple[Markup, str]]] = {name: [] for name in self._after}
+        if self._lanes:
+            said = t.line("Seconds since the first sign of life. ● fill, × cancel, outlined bar: failed or lost.")
+            figures["lanes"].append((self._lanes.svg, said))
+        for one in self._pictures:
+            name = visible(venue_words(one.venue, t), 40)
+            if one.prices:
+                figures["prices"].append((one.prices.svg, f"{name}. {band}"))
+            if one.position:
+                said = t.line("Position by our own fills; ◆ the exchange's own last reading.")
+                figures["courses"].append((one.position.svg, f"{name}. {said}"))
+            if one.margin:
+                said = t.line("Margin: balance (strong line) and what is free of it (thin line).")
+                figures["courses"].append((one.margin.svg, f"{name}. {said}"))
+        for measure in self._measures:
+            chart = spread_chart(measure, "run", t)
+            if chart:
+                said = t.line("One dot is one measurement, the upright line is the median.")
+                figures["timing"].append((chart.svg, f"{t.line(measure.title)}. {said}"))
+        for fact, name in (("slippage_bps", "Slippage, bp"), ("ack_ms", "Submit to ack, ms")):
+            trend = trend_chart(self._beside.past, fact, name, "past", t)
+            if trend:
+                figures["past"].append((trend.svg, f"{t.line(name)}. {trend.words}"))
+        return figures
+
+
 # -- reading and writing
 
 
-def _read(path: Path) -> Any:
-    again = "Make it again by playing the scenario; `runner recover` settles what a broken run left open."
+def read(path: Path) -> Any:
+    """
+    The parsed outcome.json.
+
+    Raises:
+        ReportError: it is missing, cut off, or no JSON of finite numbers.
+    """
     try:
         text = path.read_bytes().decode("utf-8")
     except FileNotFoundError:
-        raise ReportError(str(path), "This run has no outcome: it has not ended, or it was cut off.", again) from None
+        raise ReportError(str(path), "This run has no outcome: it has not ended, or it was cut off.", _AGAIN) from None
     except UnicodeDecodeError as error:
-        raise ReportError(f"{path}, byte {error.start}", "The file is not UTF-8 text.", again) from None
+        raise ReportError(f"{path}, byte {error.start}", "The file is not UTF-8 text.", _AGAIN) from None
     except OSError as error:
         raise ReportError(str(path), f"The file cannot be read: {error.strerror}.", "Check its permissions.") from None
     try:
@@ -174,9 +266,9 @@ def _read(path: Path) -> Any:
     except json.JSONDecodeError as error:
         place = f"{path}:{error.lineno}:{error.colno}"
         whole = "ends too early" if error.pos >= len(text.rstrip()) - 1 else "is not JSON from here on"
-        raise ReportError(place, f"The file {whole}: {error.msg}.", again) from None
+        raise ReportError(place, f"The file {whole}: {error.msg}.", _AGAIN) from None
     except (ValueError, RecursionError) as error:
-        raise ReportError(str(path), f"The file is not usable JSON: {error}.", again) from None
+        raise ReportError(str(path), f"The file is not usable JSON: {error}.", _AGAIN) from None
 
 
 def _no_constant(name: str) -> None:
@@ -190,7 +282,8 @@ def _finite(text: str) -> float:
     return number
 
 
-def _refuse_unsound(outcome: object, place: str) -> None:
+def refuse_unsound(outcome: object, place: str) -> None:
+    """Raises ReportError when ``outcome`` breaks the published schema or is of another version."""
     version = outcome.get("schema") if isinstance(outcome, Mapping) else None
     if isinstance(version, str) and version != NAME and version.startswith("roundtrip/outcome/"):
         raise ReportError(
@@ -208,7 +301,7 @@ def _refuse_unsound(outcome: object, place: str) -> None:
         )
 
 
-def _replace(path: Path, text: str) -> None:
+def replace(path: Path, text: str) -> None:
     """Write beside the target, then rename: a reader sees the old file or the new one, never half of one."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
@@ -219,214 +312,3 @@ def _replace(path: Path, text: str) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
-
-
-# -- Markdown
-
-
-def _part(name: str, **facts: Any) -> str:
-    return _words().get_template(f"{name}.md.j2").render(**facts)
-
-
-@cache
-def _words() -> Environment:
-    # Escaping is for Markdown, not HTML: `finalize` sees every value that a template prints.
-    env = Environment(  # noqa: S701
-        loader=PackageLoader("reports", "templates"),
-        finalize=cell,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    env.filters.update(
-        {
-            "ahead": _ahead,
-            "arrow": " → ".join,
-            "averages": _averages,
-            "clock": _clock,
-            "command": shlex.join,
-            "counted": _counted,
-            "engine": _engine,
-            "fence": fence,
-            "fills": _fills,
-            "gained": _gained,
-            "judged": _judged,
-            "moment": _moment,
-            "notices": _notices,
-            "rounded": rounded,
-            "signed": _signed,
-            "status": STATUSES.__getitem__,
-            "took": _took,
-            "venue": _venue,
-            "verdict": VERDICTS.__getitem__,
-            "where": PLACES.__getitem__,
-        }
-    )
-    return env
-
-
-def _clock(ms: int | None) -> str | None:
-    """``17:45:03.120``, UTC."""
-    return None if ms is None else iso_utc(ms)[11:23]
-
-
-def _moment(ms: int | None) -> str | None:
-    """``2026-01-05 17:45:03.120 UTC``."""
-    return None if ms is None else f"{iso_utc(ms)[:10]} {iso_utc(ms)[11:23]} UTC"
-
-
-def _took(row: Row, start: str = "started_ms", end: str = "ended_ms") -> str | None:
-    """How long something lasted: ``0.120 s``."""
-    if row[start] is None or row[end] is None:
-        return None
-    return f"{Decimal(row[end] - row[start]) / 1000:.3f} s"
-
-
-def _venue(name: str | None) -> str:
-    return "the run" if name is None else VENUES.get(name, name[:1].upper() + name[1:])
-
-
-def _counted(number: int, noun: str) -> str:
-    """``1 order``, ``2 orders``."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def _signed(number: str | None) -> str | None:
-    return f"+{number}" if number is not None and Decimal(number) > 0 else number
-
-
-def _gained(after: str, before: str) -> str:
-    with localcontext(prec=120):
-        return plain(Decimal(after) - Decimal(before))
-
-
-def _fills(play: Row, side: str | None = None) -> list[Row]:
-    return [fill for order in play["orders"] if side in (None, order["side"]) for fill in order["fills"]]
-
-
-def _averages(play: Row) -> str:
-    """``buy 140.12, sell 140.3``: quote per base over the fills of each side, at most 8 decimals."""
-    told = []
-    with localcontext(prec=120):
-        for side in ("buy", "sell"):
-            fills = _fills(play, side)
-            size = sum((Decimal(fill["size"]) for fill in fills), Decimal(0))
-            if size:
-                value = sum((Decimal(fill["size"]) * Decimal(fill["price"]) for fill in fills), Decimal(0))
-                told.append(f"{side} {rounded(plain(value / size), 8)}")
-    return ", ".join(told)
-
-
-def _engine(engine_us: int) -> str | None:
-    """An exchange's own time, to the microsecond: ``17:45:03.120456``."""
-    return f"{iso_utc(engine_us // 1000)[11:23]}{engine_us % 1000:03d}" if engine_us else None
-
-
-def _judged(verdict: str) -> str:
-    return f"{'✓' if verdict == 'accepted' else '✗'} {VERDICTS[verdict]}"
-
-
-def _notices(outcome: Row) -> list[dict[str, Any]]:
-    """Every error and alarm of the run and its plays, in order of time."""
-    told = [{**notice, "kind": "error", "venue": None} for notice in outcome["errors"]]
-    for play in outcome["plays"]:
-        for kind, notices in (("error", play["errors"]), ("alarm", play["alarms"])):
-            told += [{**notice, "kind": kind, "venue": play["venue"]} for notice in notices]
-    return sorted(told, key=lambda notice: int(notice["ts_ms"]))
-
-
-def _ahead(margin: Row) -> list[dict[str, Any]]:
-    """The margin readings in order, each with its name and what the balance gained since the one before."""
-    rows = [("before", margin["before"])] if margin["before"] else []
-    rows += [("change", change) for change in margin["changes"]]
-    rows += [("after", margin["after"])] if margin["after"] else []
-    told: list[dict[str, Any]] = []
-    for name, reading in rows:
-        gained = _gained(reading["balance"], told[-1]["balance"]) if told else None
-        told.append({**reading, "name": name, "gained": gained})
-    return told
-
-
-# -- HTML
-
-_NUMBER: Final = re.compile(r"[-+]?\d+(?:\.(\d+))?")
-_JUDGED: Final = frozenset({"Verdict", "Status"})
-_FIGURE, _POINT = "\u2007", "\u2008"
-
-
-@cache
-def _reader() -> MarkdownIt:
-    reader = MarkdownIt("commonmark", {"html": False}).enable("table")
-    reader.disable(["link", "image", "autolink", "reference", "html_inline", "html_block"])
-    reader.add_render_rule("table_open", _open_table)
-    reader.add_render_rule("table_close", _close_table)
-    return reader
-
-
-def _open_table(_self: Any, _tokens: Sequence[Token], _index: int, _options: Any, _env: Any) -> str:
-    # A wide table scrolls in its own box; the box takes the keyboard's focus, or nobody without a mouse could.
-    return '<div class="scroll" tabindex="0"><table>\n'
-
-
-def _close_table(_self: Any, _tokens: Sequence[Token], _index: int, _options: Any, _env: Any) -> str:
-    return "</table></div>\n"
-
-
-def to_html(markdown: str) -> Markup:
-    """Markdown of ours as HTML: numbers of a column aligned on the point, verdicts marked, nothing raw, no links."""
-    reader = _reader()
-    tokens = reader.parse(markdown)
-    heads: list[str] = []
-    columns: dict[int, list[Token]] = {}
-    for index, token in enumerate(tokens):
-        match token.type:
-            case "table_open":
-                heads, columns = [], {}
-            case "th_open":
-                heads.append(tokens[index + 1].content)
-                _right(token)
-                token.attrSet("scope", "col")
-            case "tr_open":
-                column = 0
-            case "td_open":
-                text = tokens[index + 1]
-                if _right(token):
-                    columns.setdefault(column, []).append(text)
-                elif heads[column] in _JUDGED:
-                    token.attrSet("class", {"✓": "good", "✗": "bad"}.get(text.content[:1], "open"))
-                column += 1
-            case "table_close":
-                for texts in columns.values():
-                    _align(texts)
-    return Markup(reader.renderer.render(tokens, reader.options, {}))  # noqa: S704 - markdown-it escapes text
-
-
-def _right(token: Token) -> bool:
-    right = "right" in str(token.attrs.pop("style", ""))
-    if right:
-        token.attrSet("class", "n")
-    return right
-
-
-def _align(texts: Sequence[Token]) -> None:
-    """Pad the numbers of one column with blanks as wide as a digit, so that their decimal points stand in line."""
-    matches = [(text, _NUMBER.fullmatch(text.content)) for text in texts]
-    longest = max((len(match[1] or "") for _, match in matches if match), default=0)
-    if not 0 < longest <= 12:
-        return
-    for text, match in matches:
-        if match and text.children:
-            missing = longest - len(match[1] or "")
-            text.children[-1].content += ("" if match[1] else _POINT) + _FIGURE * missing
-
-
-@cache
-def _pages() -> Environment:
-    return Environment(
-        loader=PackageLoader("reports", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )

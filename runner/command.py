@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn, Protocol
+
+from runner.records import LANGUAGES, RECORDS, add_records
 
 if TYPE_CHECKING:
     from runner.environment import OpenEnvironment
@@ -23,13 +26,29 @@ WRONG_INPUT: Final = 2
 ENVIRONMENT_FAILED: Final = 3
 
 
+class WriteReports(Protocol):
+    """Writes report.md, report.html and junit.xml into a run folder; raises ValueError with place and next move."""
+
+    def __call__(self, folder: Path, *, language: str | None = None, unfinished: bytes | None = None) -> None:
+        """``unfinished`` is the outcome of a run that left none; the reports then say so."""
+        ...
+
+
+class WriteOwn(Protocol):
+    """Renders somebody's own template into a run folder and gives the file; raises ValueError."""
+
+    def __call__(
+        self, folder: Path, template: Path, *, language: str | None = None, unfinished: bytes | None = None
+    ) -> Path: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outside:
     """What only the program's front door can give: settings, and the reports that stand beside this room."""
 
     open_environment: OpenEnvironment
-    write_reports: Callable[[Path], None]
-    """Writes report.md, report.html and junit.xml into a run folder that has an outcome.json; raises ValueError."""
+    write_reports: WriteReports
+    write_own: WriteOwn
     explanations: Callable[[], Mapping[str, Explained]]
     version: Callable[[], str]
 
@@ -79,6 +98,7 @@ def make_parser() -> argparse.ArgumentParser:
     _running(play)
     play.add_argument("--faults", metavar="FILE", help="fault rules for the simulators of this run")
     play.add_argument("--progress", choices=("auto", "plain", "json"), default="auto", help="how to tell what happens")
+    play.add_argument("--language", choices=LANGUAGES, default=None, help="of the reports (default: the scenario's)")
 
     check = verbs.add_parser("check", help="read scenarios and tell every mistake; nothing is sent")
     check.add_argument("files", nargs="+", metavar="FILE")
@@ -96,9 +116,10 @@ def make_parser() -> argparse.ArgumentParser:
     steps = verbs.add_parser("steps", help="the verbs of scenarios, or one of them")
     steps.add_argument("name", nargs="?", metavar="VERB")
 
-    report = verbs.add_parser("report", help="write the reports of a run again, from its outcome.json")
-    report.add_argument("run", metavar="RUN")
-    report.add_argument("--runs-dir", default="runs", help=argparse.SUPPRESS)
+    init = verbs.add_parser("init", help="write a first scenario into a folder, ready to play")
+    init.add_argument("folder", nargs="?", default=".", metavar="DIR")
+
+    add_records(verbs)
 
     recover = verbs.add_parser("recover", help="after a crash: settle, cancel, flatten, report")
     recover.add_argument("run", nargs="?", metavar="RUN")
@@ -127,6 +148,7 @@ def _inputs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--set", action="append", default=[], metavar="k=v", help="give an input of the scenario a value"
     )
+    parser.add_argument("--inputs", metavar="FILE", help="a YAML file with values for inputs, a line each; --set wins")
 
 
 def _running(parser: argparse.ArgumentParser) -> None:
@@ -192,7 +214,14 @@ def _check(args: argparse.Namespace, outside: Outside, argv: list[str]) -> int:
     from runner.mistakes import counted, render_github, render_json, render_text
     from venues import VENUES
 
-    found = load_scenarios(args.files, sets=args.set, venues=args.venue, known_venues=tuple(VENUES))
+    found = load_scenarios(
+        args.files,
+        sets=args.set,
+        inputs=args.inputs,
+        environ=os.environ,
+        venues=args.venue,
+        known_venues=tuple(VENUES),
+    )
     mistakes = list(found.mistakes)
     # Only a sound file has its strategies looked up; that costs the engine's import.
     if any(call.verb == "run_strategy" for s in found.scenarios for call in (*s.steps, *s.finally_)):
@@ -258,22 +287,10 @@ def _steps(args: argparse.Namespace, outside: Outside, argv: list[str]) -> int:
     return 0
 
 
-def _report(args: argparse.Namespace, outside: Outside, argv: list[str]) -> int:
-    folder = Path(args.run)
-    if not folder.is_dir():
-        folder = Path(args.runs_dir) / args.run
-    if not folder.is_dir():
-        known = sorted(path.name for path in Path(args.runs_dir).glob("*") if path.is_dir())
-        near = difflib.get_close_matches(args.run, known, n=1) or known[-1:]
-        hint = f"; the nearest is {near[0]}" if near else f"; {args.runs_dir}/ holds no runs"
-        sys.stderr.write(f"There is no run {args.run}{hint}\n")
-        return WRONG_INPUT
-    try:
-        outside.write_reports(folder)
-    except ValueError as error:
-        sys.stderr.write(f"{error}\n")
-        return WRONG_INPUT
-    sys.stdout.write(f"{folder / 'report.html'}\n")
+def _init(args: argparse.Namespace, outside: Outside, argv: list[str]) -> int:
+    from runner.init import init
+
+    sys.stdout.write(init(Path(args.folder)))
     return 0
 
 
@@ -289,7 +306,8 @@ _VERBS: Final[Mapping[str, Callable[[argparse.Namespace, Outside, list[str]], in
     "plan": _plan,
     "explain": _explain,
     "steps": _steps,
-    "report": _report,
+    "init": _init,
+    **RECORDS,
     "recover": _recover,
     "doctor": _doctor,
     "sim": _sim,

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from core.secrets import Secret
-from execution.caps import Caps
-from runner.heartbeat import HeartbeatSettings
+if TYPE_CHECKING:
+    from core.secrets import Secret
+    from execution.caps import Caps
+    from runner.heartbeat import HeartbeatSettings
 
 
 class WrongInput(Exception):

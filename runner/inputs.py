@@ -1,17 +1,15 @@
 """
-Inputs: named values of a scenario, their limits, what ``--set`` gives them, and ``$name`` put in place.
+Inputs: named values of a scenario, their limits, what people give them, and ``$name`` put in place.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Final, cast
 
-from runner.document import Document, Item, is_secret_name, is_secret_value
-from runner.mistakes import Mistake
+from runner.document import Document, Item
+from runner.given import Given, Supplied
 from runner.scenario import InputValue
 from runner.values import (
     BadValue,
@@ -21,11 +19,9 @@ from runner.values import (
     expected,
     input_name,
     nearest,
-    read_scalar,
     read_value,
 )
 
-SET_FLAG: Final = "--set"
 _KINDS: Final = {
     "duration": "duration",
     "number": "decimal",
@@ -36,88 +32,6 @@ _KINDS: Final = {
     "yes_no": "yes_no",
 }
 _LIMITED: Final = frozenset({"duration", "number", "integer"})
-
-
-class SetFlags:
-    """What the command line sets, and every mistake in it. The n-th flag is line n of the file ``--set``."""
-
-    def __init__(self, sets: Mapping[str, str] | Sequence[str]) -> None:
-        texts = [f"{name}={value}" for name, value in sets.items()] if isinstance(sets, Mapping) else list(sets)
-        self.values: dict[str, tuple[int, str]] = {}
-        self.mistakes: list[Mistake] = []
-        self.declared: set[str] = set()
-        """Names that some scenario has as an input."""
-        self._shown = [re.sub(r"[\r\n]", " ", text) for text in texts]
-        for line, text in enumerate(texts, 1):
-            self._read(line, text)
-
-    @property
-    def source(self) -> str:
-        """The flags as a text, a line each, secrets covered."""
-        return "\n".join(self._shown)
-
-    def _read(self, line: int, text: str) -> None:
-        name, equals, value = (part.strip() for part in text.partition("="))
-        if is_secret_name(name) or is_secret_value(text):
-            self._shown[line - 1] = f"{name}=•••" if not is_secret_value(name) else "•••"
-            message = "This looks like a secret, and a scenario's inputs may not carry secrets."
-            self._blame("SECRET_IN_FILE", line, 1, 0, message, wanted="secrets only in the environment")
-        elif not equals or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", name):
-            message = "This is no name with an equals sign and a value."
-            self._blame(
-                "SET_SYNTAX", line, 1, len(text), message, found=text[:60], wanted="name=value, such as hold=20s"
-            )
-        elif name in self.values:
-            message = f"{name} is set twice."
-            self._blame("DUPLICATE_KEY", line, 1, len(name), message, found=text[:60], wanted="each name once")
-        else:
-            self.values[name] = (line, value)
-
-    def _blame(
-        self,
-        code: str,
-        line: int,
-        column: int,
-        length: int,
-        message: str,
-        *,
-        wanted: str,
-        found: str | None = None,
-        suggestion: str | None = None,
-    ) -> None:
-        self.mistakes.append(Mistake(code, SET_FLAG, line, column, message, found, wanted, suggestion, length))
-
-    def blame_value(self, name: str, bad: BadValue) -> None:
-        """The value given for ``name`` cannot be used."""
-        line, text = self.values[name]
-        if all(mistake.line != line for mistake in self.mistakes):
-            column = self._shown[line - 1].index("=") + 2
-            self._blame(
-                "INPUT_VALUE",
-                line,
-                column,
-                len(text),
-                bad.message,
-                found=text[:60],
-                wanted=bad.expected,
-                suggestion=bad.suggestion,
-            )
-
-    def blame_undeclared(self) -> None:
-        """Names that no scenario has."""
-        for name, (line, _) in self.values.items():
-            if name not in self.declared:
-                known = sorted(self.declared)
-                self._blame(
-                    "UNKNOWN_INPUT",
-                    line,
-                    1,
-                    len(name),
-                    f"No scenario has an input called {name}.",
-                    found=name,
-                    wanted=either(known) if known else "no --set, because there are no inputs",
-                    suggestion=nearest(name, known),
-                )
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +45,7 @@ class _Known:
 class Inputs:
     """The inputs of one document."""
 
-    def __init__(self, document: Document, flags: SetFlags) -> None:
+    def __init__(self, document: Document, given: Given) -> None:
         self._document = document
         self._known: dict[str, _Known] = {}
         self.broken: set[str] = set()
@@ -139,8 +53,8 @@ class Inputs:
         root = document.root
         entry = root.entries.get("inputs") if root else None
         for name, part in entry.item.entries.items() if entry else ():
-            flags.declared.add(name)
-            known = self._declare(name, part.start, part.end, part.item, flags)
+            given.declared.add(name)
+            known = self._declare(name, part.start, part.end, part.item, given)
             if known is None:
                 self.broken.add(name)
             else:
@@ -151,7 +65,7 @@ class Inputs:
         """Every input by name."""
         return {name: known.value for name, known in self._known.items()}
 
-    def _declare(self, name: str, start: int, end: int, item: Item, flags: SetFlags) -> _Known | None:
+    def _declare(self, name: str, start: int, end: int, item: Item, given: Given) -> _Known | None:
         entries = item.entries
         if "type" not in entries or entries["type"].item.plain not in _KINDS:
             return None
@@ -163,8 +77,9 @@ class Inputs:
         value = InputValue(
             name, cast(Any, kind), None, "", "default", text.get("description", ""), text.get("unit", "")
         )
-        if name in flags.values:
-            return self._from_flag(value, facts, flags)
+        supplied = given.find(name)
+        if supplied is not None:
+            return _from_outside(value, facts, supplied)
         if "default" not in entries:
             self._document.blame(
                 "INPUT_MISSING",
@@ -179,16 +94,6 @@ class Inputs:
             return None
         written = entries["default"].item
         return _Known(replace(value, value=default, text=written.text), written.plain)
-
-    def _from_flag(self, value: InputValue, facts: Facts, flags: SetFlags) -> _Known | None:
-        text = flags.values[value.name][1]
-        try:
-            plain = text if facts["kind"] in {"text", "choice"} else read_scalar(text)
-            read = read_value(value.name, plain, text, facts)
-        except BadValue as bad:
-            flags.blame_value(value.name, bad)
-            return None
-        return _Known(replace(value, value=read, text=text, origin="--set"), plain)
 
     def _default(self, item: Item, facts: Facts) -> Any:
         entry = item.entries.get("default")
@@ -272,7 +177,7 @@ class Inputs:
             return read_value(key, known.plain, known.value.text, facts)
         except BadValue as bad:
             message = f"{key} cannot take the input {name}: {bad.message}"
-            found = f"{name} = {known.value.text} ({_origin(known.value)})"
+            found = f"{name} = {known.value.text} ({origin_words(known.value)})"
             self._document.blame("INPUT_VALUE", item.start, item.end, message, found=found, expected=bad.expected)
             return None
 
@@ -305,5 +210,17 @@ class Inputs:
         return known
 
 
-def _origin(value: InputValue) -> str:
-    return "its default" if value.origin == "default" else "from --set"
+def _from_outside(value: InputValue, facts: Facts, supplied: Supplied) -> _Known | None:
+    try:
+        plain = supplied.plain(facts["kind"])
+        read = read_value(value.name, plain, supplied.text, facts)
+    except BadValue as bad:
+        supplied.blame(bad)
+        return None
+    found = replace(value, value=read, text=supplied.text, origin=supplied.origin, place=supplied.place)
+    return _Known(found, plain)
+
+
+def origin_words(value: InputValue) -> str:
+    """Where a value came from: ``its default``, ``from --set``, ``from values.yaml:3``."""
+    return "its default" if value.origin == "default" else f"from {value.place or value.origin}"

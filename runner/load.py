@@ -13,10 +13,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from types import MappingProxyType
+from typing import Any, Final, Literal
 
 from runner.document import MAX_BYTES, Document, Item, parse
-from runner.inputs import SET_FLAG, Inputs, SetFlags
+from runner.given import Environment, Given, InputsFile, SetFlags
+from runner.inputs import Inputs
 from runner.mistakes import Mistake
 from runner.rules import check_shape, verb_schema
 from runner.scenario import Accept, Scenario, SizeSpec, StepCall
@@ -44,6 +46,8 @@ def load_scenarios(
     paths: Sequence[str | Path],
     *,
     sets: Mapping[str, str] | Sequence[str] = (),
+    inputs: str | None = None,
+    environ: Mapping[str, str] = MappingProxyType({}),
     venues: Sequence[str] = (),
     known_venues: Sequence[str],
 ) -> LoadResult:
@@ -52,10 +56,13 @@ def load_scenarios(
 
     Args:
         sets: Values for inputs, by name or as the texts behind ``--set``.
+        inputs: A file with values for inputs; ``sets`` win over it.
+        environ: Where ``ROUNDTRIP_INPUT_HOLD`` and the like may stand; the file wins over it.
         venues: From the command line; when given, they take the place of every scenario's own.
         known_venues: Every exchange there is.
     """
-    flags = SetFlags(sets)
+    file = InputsFile(inputs or "--inputs", None if inputs is None else _file(inputs))
+    given = Given(SetFlags(sets), file, Environment(environ))
     mistakes: list[Mistake] = []
     sources: dict[str, str] = {}
     scenarios: list[Scenario] = []
@@ -73,16 +80,16 @@ def load_scenarios(
             unread = True
         else:
             digest = hashlib.sha256(found).hexdigest()
-            scenario = _Reading(document, flags, known_venues).scenario(digest, override.venues)
+            scenario = _Reading(document, given, known_venues).scenario(digest, override.venues)
             if scenario is not None:
                 scenarios.append(scenario)
         sources[name] = document.masked()
         mistakes.extend(sorted(document.mistakes, key=lambda mistake: (mistake.line, mistake.column)))
     # A file that cannot be read may be the one that has the input.
     if not unread:
-        flags.blame_undeclared()
-    sources |= {SET_FLAG: flags.source, VENUE_FLAG: override.source}
-    mistakes += [*sorted(flags.mistakes, key=lambda mistake: mistake.line), *override.mistakes]
+        given.blame_undeclared()
+    sources |= {**given.sources, VENUE_FLAG: override.source}
+    mistakes += [*given.mistakes, *override.mistakes]
     return LoadResult(tuple(scenarios), tuple(mistakes), sources, len(names))
 
 
@@ -149,14 +156,14 @@ def _similar(name: str) -> str | None:
 class _Reading:
     """One document on its way to a scenario."""
 
-    def __init__(self, document: Document, flags: SetFlags, known_venues: Sequence[str]) -> None:
+    def __init__(self, document: Document, given: Given, known_venues: Sequence[str]) -> None:
         check_shape(document)
         self._document = document
         self._known_venues = known_venues
         assert document.root is not None
         self._root: Item = document.root
         self._facts: Mapping[str, Any] = load_schema("scenario")["properties"]
-        self._inputs = Inputs(document, flags)
+        self._inputs = Inputs(document, given)
         # Filled in below; the defaults keep the check going past a broken line.
         self._size = SizeSpec("min")
         self._side = "buy"
@@ -170,6 +177,7 @@ class _Reading:
         venues = self._venues()
         steps, closing = self._steps("steps"), self._steps("finally")
         accept = self._accept()
+        language = self._language()
         if self._document.mistakes or self._inputs.broken:
             return None
         return Scenario(
@@ -184,6 +192,7 @@ class _Reading:
             steps=steps,
             finally_=closing or self._standard_end(),
             accept=accept,
+            language=language,
             inputs=self._inputs.values,
             path=self._document.name,
             sha256=digest,
@@ -272,6 +281,15 @@ class _Reading:
             part = item.entries[low].item
             most = f"at most {show(given[high], facts[high])}, as {high} says"
             self._document.blame_item("MIN_OVER_MAX", part, f"{low} is larger than {high}.", expected=most)
+
+    def _language(self) -> Literal["en", "zh"] | None:
+        report = self._root.entries.get("report")
+        entry = report.item.entries.get("language") if report else None
+        facts = self._facts["report"]["properties"]["language"]
+        language: Literal["en", "zh"] | None = None
+        if entry is not None:
+            language = self._inputs.resolve("language", entry.item, facts)
+        return language
 
     def _accept(self) -> Accept:
         entry = self._root.entries.get("accept")

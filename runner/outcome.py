@@ -250,7 +250,11 @@ class ScenarioPlayed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """All of ``outcome.json``. ``command`` is free of secrets; ``started`` and ``ended`` are ``iso_utc`` texts."""
+    """
+    All of ``outcome.json``. ``command`` is free of secrets; ``started`` and ``ended`` are ``iso_utc`` texts.
+
+    ``language`` is of the reports and stands in the file only when the scenario asks for one.
+    """
 
     schema: str = NAME
     run_id: str
@@ -263,6 +267,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     on: Literal["sim", "testnet", "live"]
     seed: int | None = None
     speed: float = 1
+    language: Literal["en", "zh"] | msgspec.UnsetType = msgspec.UNSET
     interrupted: str | None = None
     verdict: Verdict
     exit_code: int

@@ -21,7 +21,9 @@ from steps import STEPS
 from strategy import STRATEGIES
 
 # What a step takes beside its own waits: acknowledgements, settlement, readings.
-_STEP_OVERHEAD_SECS: Final = 10.0
+STEP_OVERHEAD_SECS: Final = 10.0
+# Cleanup is not cut short by a play's own limits, but it must end.
+CLEANUP_SECS: Final = 120.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,11 +45,15 @@ class Plan:
         return sum(longest_secs(call) for call in (*self.scenario.steps, *self.scenario.finally_))
 
 
+def own_secs(call: StepCall) -> float:
+    """The longest a step may wait by its own settings, on the play's clock."""
+    settings = call.settings
+    return float(settings.get("timeout_secs") or settings.get("secs") or settings.get("max_secs") or 0.0)
+
+
 def longest_secs(call: StepCall) -> float:
     """The longest a step may take on the play's clock."""
-    settings = call.settings
-    own = settings.get("timeout_secs") or settings.get("secs") or settings.get("max_secs") or 0.0
-    return float(own) + _STEP_OVERHEAD_SECS
+    return own_secs(call) + STEP_OVERHEAD_SECS
 
 
 def make_plan(

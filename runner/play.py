@@ -24,7 +24,7 @@ from runner.events import EventLog
 from runner.outcome import Criterion, Failure, PositionChange, Quote, StepDone, Verdict
 from runner.outcome import Play as PlayTold
 from runner.outcome import Proof as ProofTold
-from runner.plan import Plan, longest_secs
+from runner.plan import CLEANUP_SECS, Plan, longest_secs, own_secs
 from runner.scenario import StepCall
 from steps import CODES as STEP_CODES
 from steps import STEPS, StepFailed
@@ -35,10 +35,9 @@ from venues.interface import Venue
 
 log = get(__name__)
 
-# Cleanup is not cut short by a play's own limits, but it must end.
-CLEANUP_SECS: Final = 120.0
 _STOP_SECS: Final = 5.0
 _QUOTE_SECS: Final = 1.0
+_SAMPLE_SECS: Final = 1.0
 _MARGIN_SECS: Final = 5.0
 _MAX_QUOTES: Final = 2_000
 
@@ -96,6 +95,8 @@ class VenuePlay:
         self.ended = False
         self.environment_failed = False
         self.unhandled: list[str] = []
+        self._chases_before = 0
+        self._sample: dict[str, Any] = {}
         self._began = False
         self._disarmed = False
         self._scope: anyio.CancelScope | None = None
@@ -136,6 +137,7 @@ class VenuePlay:
             if self._began:
                 async with anyio.create_task_group() as watch:
                     watch.start_soon(self._surely, self._sample_quotes, "while sampling quotes")
+                    watch.start_soon(self._surely, self._sample_state, "while sampling the play")
                     watch.start_soon(self._surely, self._sample_margin, "while sampling margin")
                     watch.start_soon(self._surely, self._keep_dead_man, "while refreshing the dead-man's switch")
                     try:
@@ -246,8 +248,10 @@ class VenuePlay:
         with anyio.move_on_after(CLEANUP_SECS) as limit:
             for index, call in enumerate(self.shared.plan.scenario.finally_):
                 await self._step(index, "finally", call)
+            self.shared.events.say("proving", venue=self.name)
             await self._prove_flat()
             await self._read_margin()
+            self._tell_sample()
             if self.proven_flat:
                 await self._disarm_dead_man()
         if limit.cancelled_caught:
@@ -279,8 +283,19 @@ class VenuePlay:
     async def _step(self, index: int, phase: Literal["steps", "finally"], call: StepCall) -> bool:
         """Run one step and record it. True when it passed."""
         say, clock = self.shared.events.say, self.shared.clock
-        say("step", venue=self.name, phase=phase, index=index, verb=call.verb, words=call.words)
         began = clock.now_ms()
+        scenario = self.shared.plan.scenario
+        say(
+            "step",
+            venue=self.name,
+            phase=phase,
+            index=index,
+            of=len(scenario.steps if phase == "steps" else scenario.finally_),
+            verb=call.verb,
+            words=call.words,
+            until_ms=began + round(own_secs(call) * 1000 / self.shared.pace.speed),
+        )
+        self._chases_before = len(self.desk.trackings)
         status: Status = "interrupted"
         detail, numbers = "", {}
         try:
@@ -303,6 +318,7 @@ class VenuePlay:
             status, detail = "failed", self._survive(f"in step {call.verb}", error)
         finally:
             self._record(index, phase, call, status, began, detail, numbers)
+            self._tell_sample()
             say("step_ended", venue=self.name, phase=phase, index=index, verb=call.verb, status=status, text=detail)
         return status == "passed"
 
@@ -357,6 +373,26 @@ class VenuePlay:
                 if not self.quotes or (self.quotes[-1].bid, self.quotes[-1].ask) != (bid, ask):
                     self.quotes.append(Quote(ts_ms=self.shared.clock.now_ms(), bid=bid, ask=ask))
             await self.shared.pace.sleep(_QUOTE_SECS)
+
+    async def _sample_state(self) -> None:
+        while True:
+            self._tell_sample()
+            await self.shared.clock.sleep(_SAMPLE_SECS)
+
+    def _tell_sample(self) -> None:
+        """What a watcher wants to see of the play, when it is not what was told last."""
+        market, account = self.trade.market, self.shared.positions.account(self.name)
+        attempts = [attempt for chase in self.desk.trackings[self._chases_before :] for attempt in chase.attempts]
+        price_i = attempts[-1].order.intent.price_i if attempts else None
+        sample = {
+            "attempts": len(attempts),
+            "price": None if price_i is None else market.price_text(price_i),
+            "position": plain(self.shared.positions.quantity(market)),
+            "available": plain(round(account.margin.available, 2)) if account.margin else None,
+        }
+        if sample != self._sample:
+            self._sample = sample
+            self.shared.events.say("sample", venue=self.name, **sample)
 
     async def _sample_margin(self) -> None:
         while True:

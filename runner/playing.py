@@ -9,21 +9,24 @@ import sys
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import anyio
+import msgspec
 
 from core import log as logs
 from core.chance import Chance
-from core.clock import SystemClock, iso_utc
-from runner.command import ENVIRONMENT_FAILED, Outside
+from core.clock import Clock, SystemClock, iso_utc
+from runner.command import ENVIRONMENT_FAILED, WRONG_INPUT, Outside
 from runner.environment import Environment, WrongInput
 from runner.events import EventLog
-from runner.live import teller
+from runner.evidence import keep_inputs, keep_timelines
+from runner.live import TICK_SECS, View, open_view
 from runner.load import load_scenarios
-from runner.mistakes import counted, render_text
+from runner.mistakes import render_text
 from runner.outcome import EXIT_CODES, Outcome, to_json
 from runner.plan import Plan, make_plan, plan_json
+from runner.plan_page import plan_page
 from runner.run import Folders, Interruption, run_plan
 from runner.scenario import Scenario
 from runner.sims import DEFAULT_PORT, Lines, SimsError, read_faults, read_sims, simulators
@@ -43,7 +46,14 @@ def environment_of(args: argparse.Namespace, outside: Outside) -> Environment:
 
 def plans_of(args: argparse.Namespace, environment: Environment, now_ms: int) -> list[tuple[Plan, str]]:
     """Every file checked and planned, with its text (secrets masked). Raises WrongInput with all mistakes at once."""
-    found = load_scenarios(args.files, sets=args.set, venues=args.venue, known_venues=tuple(VENUES))
+    found = load_scenarios(
+        args.files,
+        sets=args.set,
+        inputs=args.inputs,
+        environ=os.environ,
+        venues=args.venue,
+        known_venues=tuple(VENUES),
+    )
     mistakes = list(found.mistakes)
     plans = []
     for scenario in found.scenarios:
@@ -78,19 +88,29 @@ def play_files(args: argparse.Namespace, outside: Outside, argv: Sequence[str]) 
         faults = read_faults(Path(args.faults), Chance("faults")) if args.faults else None
     except SimsError as error:
         raise WrongInput([str(error)]) from error
-    if environment.on != "sim":
+    if environment.on != "sim" or sims is not None:
         # Before a run folder is made: every key of every venue, all that are missing at once.
         texts: list[str] = []
         for venue in dict.fromkeys(venue for plan, _ in plans for venue in plan.venues):
             try:
-                credentials_of(venue, environment, None)
+                credentials_of(venue, environment, sims)
             except WrongInput as wrong:
                 texts += wrong.texts
         if texts:
             raise WrongInput(texts)
     worst = 0
     for plan, text in plans:
-        code = play_plan(plan, text, environment, outside, argv, progress=args.progress, sims=sims, faults=faults)
+        code = play_plan(
+            plan,
+            text,
+            environment,
+            outside,
+            argv,
+            progress=args.progress,
+            sims=sims,
+            faults=faults,
+            language=getattr(args, "language", None),
+        )
         worst = max(worst, code, key=_BADNESS.index)
         if code == 4:
             break
@@ -113,15 +133,18 @@ def play_plan(
     faults: Faults | None = None,
     left_by: str | None = None,
     spot_baseline: Decimal | None = None,
+    language: Literal["en", "zh"] | None = None,
 ) -> int:
     """
     Play one plan into a new run folder, write the reports, and tell the result. Returns the exit code.
 
-    ``left_by`` names an earlier play whose orders and position this one takes over, with its ``spot_baseline``.
+    ``left_by`` names an earlier play whose orders and position this one takes over, with its ``spot_baseline``;
+    ``language`` is of the reports, the scenario's own when None.
     """
     clock = SystemClock()
     folder = new_run_folder(environment.runs_dir, plan.scenario.name, clock.now_ms())
     (folder / "plan.json").write_bytes(plan_json(plan))
+    keep_inputs(folder, plan, text)
     # The terminal shows the play; the log is beside it, unless somebody asks to see it all.
     wanted = environment.log_level == "DEBUG" or environment.log_json
     logs.configure(
@@ -131,7 +154,9 @@ def play_plan(
         file=folder / "log.jsonl",
     )
     events = EventLog(folder / "events.jsonl", clock)
-    events.listen(teller(progress, sys.stdout))
+    terminal = sys.stdout.isatty() and os.environ.get("TERM") != "dumb" and not wanted
+    view = open_view(progress, sys.stdout, terminal=terminal)
+    events.listen(view)
     # The state of simulators that end with the run is of no use to a later one.
     own_sims = plan.on == "sim" and sims is None
     folders = Folders(
@@ -144,7 +169,8 @@ def play_plan(
 
     async def whole() -> Outcome:
         async with anyio.create_task_group() as group:
-            group.start_soon(_hear_signals, interruption, events)
+            group.start_soon(_hear_signals, interruption, events, view)
+            group.start_soon(_tell_time, view, clock)
             async with open_site(
                 plan, environment=environment, clock=clock, chance=chance, sims=sims, faults=faults
             ) as (reach, heartbeat):
@@ -171,10 +197,16 @@ def play_plan(
         outcome = _unwrapped(whole)
     except (SimsError, LocalRuleError) as error:
         events.say("failed", text=str(error))
+        view.close()
         sys.stderr.write(f"{error}\n")
         return ENVIRONMENT_FAILED
     finally:
+        view.close()
         events.close()
+    outcome = keep_timelines(folder, outcome, folders.orders)
+    language = language or plan.scenario.language
+    if language is not None:
+        outcome = msgspec.structs.replace(outcome, language=language)
     write_outcome(folder, outcome)
     outside.write_reports(folder)
     logs.close()
@@ -195,7 +227,13 @@ def _unwrapped(whole: Any) -> Outcome:
         raise error from None
 
 
-async def _hear_signals(interruption: Interruption, events: EventLog) -> None:
+async def _tell_time(view: View, clock: Clock) -> None:
+    while True:
+        view.tick(clock.now_ms())
+        await clock.sleep(TICK_SECS)
+
+
+async def _hear_signals(interruption: Interruption, events: EventLog, view: View) -> None:
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as heard:
         async for number in heard:
             name = signal.Signals(number).name
@@ -205,6 +243,7 @@ async def _hear_signals(interruption: Interruption, events: EventLog) -> None:
                 continue
             words = interruption.open_words()
             events.say("left", text=f"{name} again", open=words)
+            view.close()
             sys.stderr.write("Left at once. What may still be open:\n")
             for line in words or ["nothing: every exchange is proven flat, only the report is missing"]:
                 sys.stderr.write(f"  {line}\n")
@@ -244,37 +283,35 @@ def ending_words(outcome: Outcome, folder: Path) -> str:
     for play in outcome.plays:
         if play.error is not None and play.error.next_move:
             lines.append(f"  {play.venue}: {play.error.code} - {play.error.next_move}")
-    lines.append(f"Report: {folder / 'report.html'}")
-    if outcome.on == "sim" and outcome.verdict == "accepted":
-        lines.append("This was a simulation. Next: `runner plan FILE --on live` shows what a real run would do.")
+    lines += [f"Report: {folder / 'report.html'}", *_next(outcome)]
     return "\n".join(lines) + "\n"
+
+
+def _next(outcome: Outcome) -> list[str]:
+    """What to try now."""
+    file = outcome.scenario.path
+    match outcome.verdict:
+        case "accepted" if outcome.on == "sim":
+            return [f"This was a simulation. Next: `runner plan {file} --on live` shows what a real run would do."]
+        case "accepted":
+            return []
+        case "not_proven_flat":
+            return ["Next: look at the exchange's own page, then settle, cancel and close with: runner recover"]
+        case "interrupted":
+            return [f"Next: runner play {file}"]
+        case _:
+            codes = dict.fromkeys(play.error.code for play in outcome.plays if play.error is not None)
+            return [f"Next: runner explain {code}" for code in codes] or [
+                "Next: read the acceptance table of the report"
+            ]
 
 
 def show_plans(args: argparse.Namespace, outside: Outside) -> int:
     """``runner plan``: what would happen. Nothing is sent."""
     environment = environment_of(args, outside)
-    for plan, _ in plans_of(args, environment, SystemClock().now_ms()):
-        sys.stdout.write(plan_words(plan))
-    return 0
-
-
-def plan_words(plan: Plan) -> str:
-    """A plan for people."""
-    scenario = plan.scenario
-    lines = [
-        f"Plan of {scenario.name}: {scenario.title} (not executed)",
-        f"  where:    {plan.on}, {counted(len(plan.venues), 'exchange')}: {', '.join(plan.venues)}",
-        f"  market:   {scenario.symbol} {scenario.market}, {scenario.side} {scenario.size}",
-        f"  seed:     {plan.seed}",
-        f"  longest:  {plan.longest_secs / plan.speed:.0f} s"
-        + (f" (waits {plan.speed:g} times shorter)" if plan.speed != 1 else ""),
-    ]
-    for value in scenario.inputs.values():
-        lines.append(f"  input:    {value.name} = {value.text} ({value.origin})")
-    lines += [f"  {n}. {call.words}" for n, call in enumerate(scenario.steps, 1)]
-    lines += [f"  finally: {call.words}" for call in scenario.finally_]
-    lines.append(f"  plan hash {plan.hash}")
-    return "\n".join(lines) + "\n"
+    pages = [plan_page(plan, environment.caps) for plan, _ in plans_of(args, environment, SystemClock().now_ms())]
+    sys.stdout.write("\n".join(page.text for page in pages))
+    return WRONG_INPUT if any(page.unplayable for page in pages) else 0
 
 
 def serve_simulators(args: argparse.Namespace) -> int:

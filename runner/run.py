@@ -132,7 +132,14 @@ async def run_plan(
     """
     interruption = interruption or Interruption()
     started_ms, began = clock.now_ms(), clock.monotonic()
-    events.say("started", run=run_id, scenario=plan.scenario.name, venues=list(plan.venues), on=plan.on)
+    events.say(
+        "started",
+        run=run_id,
+        scenario=plan.scenario.name,
+        symbol=plan.scenario.symbol,
+        venues=list(plan.venues),
+        on=plan.on,
+    )
     journal = Journal(folders.journal)
     timelines = Timelines(folders.orders)
     positions = Positions(clock)

@@ -66,9 +66,11 @@ class InputValue:
     """float seconds, Decimal, int, SizeSpec, str or bool, by type."""
     text: str
     """As it was written."""
-    origin: Literal["default", "--set"]
+    origin: Literal["default", "--set", "--inputs", "environment"]
     description: str = ""
     unit: str = ""
+    place: str = ""
+    """Where it was written: the file of --inputs with its line, or the environment variable; else empty."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +90,8 @@ class Scenario:
     finally_: tuple[StepCall, ...]
     """Never empty: cancel_all and flatten when the file has no ``finally``."""
     accept: Accept = Accept()
+    language: Literal["en", "zh"] | None = None
+    """Of the reports; None: nobody asked."""
     inputs: Mapping[str, InputValue] = field(default_factory=dict)
     path: str
     """As the caller named the file."""

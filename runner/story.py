@@ -25,7 +25,7 @@ from runner.outcome import (
     Tracking,
     Trade,
 )
-from strategy.trading import Proof
+from strategy.trading import Proof, dust_of
 from venues.events import FillSeen, OrderSeen
 
 ALARMS = frozenset({"LATE_FILL", "OVERFILL", "REFUSED_BUT_SEEN", "POSITION_MISMATCH"})
@@ -173,7 +173,7 @@ def round_trips(orders: Iterable[Order], market: Market) -> int:
         held += market.size(signed_i)
         if market.kind == "spot" and fill.fee_asset == market.facts.base:
             held -= fill.fee
-        flat = held == 0 or (market.kind == "spot" and abs(held) < market.lot())
+        flat = held == 0 or (market.kind == "spot" and abs(held) < dust_of(market))
         if away and flat:
             trips += 1
         away = not flat
@@ -208,5 +208,5 @@ def proof_words(proof: Proof, symbol: str) -> str:
     """One sentence for the acceptance table."""
     words = f"the exchange reads {plain(proof.quantity)} {symbol}, {proof.open_orders} open orders"
     if proof.quantity and proof.flat():
-        words += f" (dust below one lot of {plain(proof.lot)})"
+        words += " (dust: too small to be traded)"
     return words

@@ -22,7 +22,7 @@ from ruamel.yaml.error import YAMLError  # noqa: E402
 
 from app.settings import SETTINGS_CODES  # noqa: E402
 from runner.mistakes import SCENARIO_CODES  # noqa: E402
-from runner.play import CLEANUP_SECS  # noqa: E402
+from runner.plan import CLEANUP_SECS  # noqa: E402
 from schemas import load_schema, verbs  # noqa: E402
 from steps import CODES as STEP_CODES  # noqa: E402
 from venues import VENUES  # noqa: E402
@@ -120,6 +120,16 @@ runner play scenarios/examples/one_venue.yaml --set hold=10s
 {input_keys}
 
 Types: {input_types}.
+
+Many values fit better into a file, a line each, named with `--inputs`:
+
+```sh
+runner play scenarios/examples/one_venue.yaml --inputs values.yaml
+```
+
+An environment variable `ROUNDTRIP_INPUT_HOLD` gives the input `hold` its value too. A flag wins over the file, the file
+over the environment, the environment over the default; `runner plan FILE` shows each value and where it came from.
+Secrets are refused as values, wherever they come from.
 
 An input with `type: choice` needs `choices`. There is no arithmetic and no programming language inside a scenario;
 [a strategy](STRATEGY_GUIDE.md) is the place for that.

@@ -15,5 +15,5 @@ class Args:
 
 async def run(play: Play, args: Args) -> Done:
     proof = await play.trade.flat_proof(args.tolerance_lots)
-    dust = f" ({plain(proof.quantity)} {play.trade.symbol} of dust, less than one lot)" if proof.quantity else ""
+    dust = f" ({plain(proof.quantity)} {play.trade.symbol} of dust, too small to be traded)" if proof.quantity else ""
     return Done(f"flat, no open orders{dust}", {"quantity": plain(proof.quantity)})

@@ -13,7 +13,7 @@ from typing import Final, Protocol
 
 from core.chance import Chance
 from core.clock import Clock, within
-from core.precision import plain
+from core.precision import ceil_to, plain
 from execution.markets import Market
 from execution.order import Order, State
 from execution.orders import Orders
@@ -28,6 +28,7 @@ _POLL_SECS: Final = 0.1
 _CLOSE_TRIES: Final = 5
 """Closing orders in a row that may trade nothing."""
 _MOST_CLOSES: Final = 30
+_FLATTEN_TRIES: Final = 3
 _AFTER_REFUSAL_SECS: Final = 1.0
 # As long as a session takes to come back at its longest wait between two tries.
 _SYNC_SECS: Final = 30.0
@@ -36,6 +37,8 @@ _PASSING: Final = frozenset(
     {"REDUCE_ONLY", "CLOCK_SKEW", "RATE_LIMITED", "VENUE_UNAVAILABLE", "IN_DOUBT", "PRICE_BAND"}
     | {"NOT_SYNCED", "STALE_BOOK", "UNREACHABLE"}
 )
+# A spot fee is never more than one part in so many.
+_FEE_ROOM: Final = 200
 # A minimum that depends on the price must still hold after the market has moved a little.
 _NOTIONAL_HEADROOM: Final = Decimal("0.95")
 
@@ -85,19 +88,26 @@ class Proof:
     """Orders of ours whose end is not proven."""
     lot: Decimal
     kind: str
+    dust: Decimal = Decimal(0)
+    """On spot, less than this cannot be traded; see :func:`dust_of`."""
 
     @property
     def agrees(self) -> bool:
         return self.quantity == self.expected
 
     def flat(self, tolerance_lots: int = 0) -> bool:
-        """Nothing held beyond ``tolerance_lots`` lots; on spot what is less than one lot cannot be sold and is dust."""
+        """Nothing held beyond ``tolerance_lots`` lots; on spot what is too small to be traded is dust."""
         held = abs(self.quantity)
-        return held <= tolerance_lots * self.lot or (self.kind == "spot" and held < self.lot)
+        return held <= tolerance_lots * self.lot or (self.kind == "spot" and held < max(self.lot, self.dust))
 
     @property
     def proves_flat(self) -> bool:
         return self.flat() and not self.unsettled and not self.open_orders
+
+
+def dust_of(market: Market) -> Decimal:
+    """What a fee may leave on spot and no order can trade, in base units: less than a lot or the smallest size."""
+    return max(market.lot(), market.size(market.facts.min_size_i))
 
 
 class Trading:
@@ -208,6 +218,7 @@ class Trading:
             unsettled=len(self.desk.unsettled(market.venue_symbol)),
             lot=market.lot(),
             kind=market.kind,
+            dust=dust_of(market),
         )
 
     # -- sizes
@@ -232,8 +243,8 @@ class Trading:
             if market.facts.min_notional > 0:
                 smallest = market.smallest_order(int(price_i * _NOTIONAL_HEADROOM))
             if market.kind == "spot" and not is_ask and self.desk.venue.abilities.spot_fee_in_base:
-                # The fee is taken out of the coin bought: one lot more, so that what arrives can be sold again.
-                smallest += market.facts.lot_i
+                # The fee is taken out of the coin bought: a little more, so that what arrives can be sold again.
+                smallest += max(market.facts.lot_i, ceil_to(smallest // _FEE_ROOM, market.facts.lot_i))
             return smallest
         assert size.value is not None
         wanted = market.size_from(size.value) if size.kind == "base" else market.size_for_quote(size.value, price_i)
@@ -336,13 +347,17 @@ class Trading:
         while fruitless < _CLOSE_TRIES and len(sent) < _MOST_CLOSES:
             held = await self.position()
             size_i = self.market.whole_lots(held)
-            if size_i == 0:
+            if self._is_dust(held):
                 return sent
-            if size_i < self.market.facts.min_size_i:
-                break
+            side = "sell" if held > 0 else "buy"
+            if size_i < await self._smallest_i(side, Decimal(1)):
+                if self.kind == "spot" or not self.desk.venue.abilities.reduce_only:
+                    break
+                # Less than the venue takes: a reduce-only order of its smallest size trades no more than is held.
+                size_i = await self._smallest_i(side, _NOTIONAL_HEADROOM)
             fruitless += 1
             try:
-                order = await self.market_order("sell" if held > 0 else "buy", size_i, reduce_only=True)
+                order = await self.market_order(side, size_i, reduce_only=True)
             except LocalRuleError as error:
                 if error.code not in _PASSING:
                     raise
@@ -360,13 +375,23 @@ class Trading:
             else:
                 await self.clock.sleep(_AFTER_REFUSAL_SECS)
         left = await self.position()
-        if self.market.whole_lots(left) == 0:
+        if self._is_dust(left):
             return sent
         raise ActFailed(
             "NOT_FLAT",
             f"{plain(left)} {self.symbol} is still open on {self.venue} after {len(sent)} closing orders",
             "Close the rest on the exchange's own page.",
         )
+
+    def _is_dust(self, held: Decimal) -> bool:
+        return abs(held) < (dust_of(self.market) if self.kind == "spot" else self.market.lot())
+
+    async def _smallest_i(self, side: str, headroom: Decimal) -> int:
+        """The smallest order that trades against the book now, if its price counted ``headroom`` of what it is."""
+        bid, ask = await self.quote()
+        price = bid if side_is_ask(side) else ask
+        decimals = self.market.facts.price_decimals
+        return self.market.smallest_order(0 if price is None else int((price * headroom).scaleb(decimals)))
 
     async def cancel_all(self) -> list[Order]:
         """Cancel and settle every order of ours in this market; returns those whose end stays unknown."""
@@ -380,16 +405,23 @@ class Trading:
             ActFailed: IN_DOUBT or NOT_FLAT, saying what is open and where.
             VenueError: the proof could not be read.
         """
-        unknown = await self.cancel_all()
-        if unknown:
-            ids = ", ".join(str(order.client_id) for order in unknown)
-            raise ActFailed(
-                "IN_DOUBT",
-                f"the end of order {ids} on {self.venue} is not proven, so nothing is closed blindly",
-                "Look at the exchange's own page, then run `runner recover`.",
-            )
-        self.desk.halted.pop(self.market.venue_symbol, None)
-        await self.market_close()
+        for tries in range(1, _FLATTEN_TRIES + 1):
+            unknown = await self.cancel_all()
+            if unknown:
+                ids = ", ".join(str(order.client_id) for order in unknown)
+                raise ActFailed(
+                    "IN_DOUBT",
+                    f"the end of order {ids} on {self.venue} is not proven, so nothing is closed blindly",
+                    "Look at the exchange's own page, then run `runner recover`.",
+                )
+            self.desk.halted.pop(self.market.venue_symbol, None)
+            try:
+                await self.market_close()
+                break
+            except ActFailed as failed:
+                # A closing order fell into doubt: once its end is proven, what is left is closed by a fresh one.
+                if failed.code != "IN_DOUBT" or tries == _FLATTEN_TRIES:
+                    raise
         return await self.flat_proof()
 
     async def flat_proof(self, tolerance_lots: int = 0, within_secs: float = 5.0) -> Proof:

@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 if TYPE_CHECKING:
     from venues.dialect import Dialect
 
-VENUES: Final[Mapping[str, str]] = {"backpack": "venues.backpack"}
+VENUES: Final[Mapping[str, str]] = {
+    "backpack": "venues.backpack",
+    "binance": "venues.binance",
+    "hyperliquid": "venues.hyperliquid",
+    "lighter": "venues.lighter",
+    "okx": "venues.okx",
+}
 """Venue name → module of its room."""
 
 

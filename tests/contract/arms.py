@@ -83,9 +83,11 @@ class Stack:
     market: Market = None  # type: ignore[assignment]  # known once the markets are read
 
     async def start(self) -> None:
-        """Connect, and follow SOL in this kind of market."""
+        """Connect, and follow SOL (or what the venue has) in this kind of market."""
         await self.connector.start()
-        self.market = self.desk.markets.find("SOL", self.kind)
+        # A venue may have no SOL of this kind; any coin that it has will do.
+        coins = [facts.base for facts in self.connector.markets.values() if facts.kind == self.kind]
+        self.market = self.desk.markets.find("SOL" if "SOL" in coins else coins[0], self.kind)
         self.positions.follow(self.market)
         await self.connector.watch(self.market.venue_symbol)
         self.positions.set_baseline(self.market)

@@ -7,7 +7,7 @@ from decimal import Decimal
 import anyio
 import pytest
 
-from execution.order import State
+from execution.order import Order, State
 from tests.contract.arms import Stack, contract, play, rooms
 from venues.errors import LocalRuleError, VenueError
 from venues.events import Status
@@ -24,26 +24,36 @@ LOST = {
 
 @pytest.mark.parametrize("mute", [False, True], ids=["streams tell", "streams mute"])
 @pytest.mark.parametrize("fault", list(LOST))
-@rooms()
+@rooms(("memory",))
 def test_a_lost_answer_is_looked_up_and_never_sent_again(
     arm: str, venue: str, kind: str, fault: str, mute: bool
 ) -> None:
     """[ours] The order is not FAILED, its end comes from the streams or a look-up, and one request was sent."""
-    if arm == "loopback" and (mute or fault not in ("lost reply", "503 after")):
-        pytest.skip("the memory arm has every mixture; sockets add only the broken connection itself")
 
     async def body(opened: Stack) -> None:
-        order = await opened.rest()
-        assert len(opened.live()) == 1
-        assert order.state is not State.FAILED
+        order = await settled_after_a_lost_answer(opened)
         # Some faults have no form on a stream: where orders go over one, nothing was struck.
-        assert order.in_doubt or not mute or not opened.gate.faults.rules[0].fired
-        assert await opened.desk.settle(order) == 0
-        assert (order.state, order.in_doubt) == (State.CANCELLED, False)
-        assert (opened.placed(), len(opened.sim.engine.orders)) == (1, 1)
-        opened.at_rest()
+        struck = opened.gate.faults.rules[0].fired
+        assert not (mute and struck) or "doubt" in [entry.cause for entry in order.history]
 
     play(arm, venue, body, faults=LOST[fault] + (MUTE if mute else []))
+
+
+@contract(arms=("loopback",), faults=LOST["lost reply"])
+async def test_a_connection_that_breaks_under_an_order_is_a_lost_answer(venue: Stack) -> None:
+    """[ours] The same on sockets, where the connection itself is cut."""
+    await settled_after_a_lost_answer(venue)
+
+
+async def settled_after_a_lost_answer(venue: Stack) -> Order:
+    order = await venue.rest()
+    assert len(venue.live()) == 1
+    assert order.state is not State.FAILED
+    assert await venue.desk.settle(order) == 0
+    assert (order.state, order.in_doubt) == (State.CANCELLED, False)
+    assert (venue.placed(), len(venue.sim.engine.orders)) == (1, 1)
+    venue.at_rest()
+    return order
 
 
 @contract(arms=("memory",), faults=LOST["lost reply"] + MUTE)
@@ -115,7 +125,10 @@ async def test_a_cancel_without_answer_is_not_an_end(venue: Stack) -> None:
     venue.at_rest()
 
 
-@contract(faults=[{"action": "delay", "on": "ws", "kind": kind, "params": {"ms": 2_500}} for kind in ("order", "fill")])
+@contract(
+    arms=("memory",),
+    faults=[{"action": "delay", "on": "ws", "kind": kind, "params": {"ms": 2_500}} for kind in ("order", "fill")],
+)
 async def test_a_cancel_that_lost_the_race_is_a_fill(venue: Stack) -> None:
     """[client] Filled at the venue before we hear of it: the cancel finds nothing, the look-up finds the fill."""
     order = await venue.rest()
@@ -158,26 +171,30 @@ TWISTED = {
 
 
 @pytest.mark.parametrize("twist", list(TWISTED))
-@rooms()
+@rooms(("memory",))
 def test_whatever_happens_to_the_stream_the_end_is_the_same(arm: str, venue: str, kind: str, twist: str) -> None:
     """[client] Duplicate, reordered, late, cut or lost messages: same states, same trades, same position."""
-    if arm == "loopback" and twist not in ("plain", "reorder", "drop fills"):
-        pytest.skip("the memory arm has every twist")
+    play(arm, venue, three_orders, faults=TWISTED[twist])
 
-    async def body(opened: Stack) -> None:
-        bought = await opened.take(times=4)
-        resting = await opened.rest(is_ask=True, times=4)
-        opened.hit(Decimal("0.5"))
-        assert await opened.desk.settle(resting) == resting.intent.size_i // 2
-        sold = await opened.take(is_ask=True, times=2, reduce_only=True)
-        assert [order.state for order in (bought, resting, sold)] == [State.FILLED, State.CANCELLED, State.FILLED]
-        rows = await opened.connector.get_positions()
-        assert sum((row.quantity for row in rows), Decimal(0)) == opened.truth()
-        assert abs(opened.truth()) < opened.market.size(await opened.size(1))
-        await opened.clock.sleep(1)
-        opened.at_rest()
 
-    play(arm, venue, body, faults=TWISTED[twist])
+@contract(arms=("loopback",), faults=TWISTED["reorder"])
+async def test_out_of_order_on_sockets_the_end_is_the_same_too(venue: Stack) -> None:
+    """[client] One twist over real sockets."""
+    await three_orders(venue)
+
+
+async def three_orders(venue: Stack) -> None:
+    bought = await venue.take(times=4)
+    resting = await venue.rest(is_ask=True, times=4)
+    venue.hit(Decimal("0.5"))
+    assert await venue.desk.settle(resting) == resting.intent.size_i // 2
+    sold = await venue.take(is_ask=True, times=2, reduce_only=True)
+    assert [order.state for order in (bought, resting, sold)] == [State.FILLED, State.CANCELLED, State.FILLED]
+    rows = await venue.connector.get_positions()
+    assert sum((row.quantity for row in rows), Decimal(0)) == venue.truth()
+    assert abs(venue.truth()) < venue.market.size(await venue.size(1))
+    await venue.clock.sleep(1)
+    venue.at_rest()
 
 
 @contract()
@@ -200,7 +217,7 @@ async def test_a_fill_while_the_stream_was_down_is_found_by_the_snapshot(venue: 
     venue.at_rest()
 
 
-@contract()
+@contract(arms=("memory",))
 async def test_a_cancel_while_the_stream_was_down_is_found_by_the_snapshot(venue: Stack) -> None:
     """[client] Gone from the open orders after a break: in doubt at once, and settled by one look-up."""
     order = await venue.rest()
@@ -250,11 +267,12 @@ async def test_a_silent_stream_is_noticed_and_replaced(venue: Stack) -> None:
 
 
 @contract(
+    arms=("memory",),
     faults=[
         {"action": "rate_limit", "on": "http", "kind": kind, "nth": [1], "params": {"retry_after": 0}}
         for kind in ("order", "open_orders", "positions", "balances", "fills", "history")
     ]
-    + [{"action": "error_before", "on": "http", "kind": kind, "nth": [2]} for kind in ("order", "positions")]
+    + [{"action": "error_before", "on": "http", "kind": kind, "nth": [2]} for kind in ("order", "positions")],
 )
 async def test_readings_survive_rate_limits_and_short_outages(venue: Stack) -> None:
     """[client] 429 and 503 on readings are waited for and asked again; nobody above notices."""

@@ -1,4 +1,4 @@
-"""The tracking limit through the whole connector, with faults drawn from a seed: its invariants, checked by the venue's books."""
+"""The tracking limit through the whole connector, faults drawn from a seed, checked by the venue's own books."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ async def test_the_interval_is_kept_to_300_ms(venue: Stack) -> None:
 def test_in_a_storm_no_more_is_traded_than_was_wanted(
     arm: str, venue: str, kind: str, seed: int, tmp_path: Path
 ) -> None:
-    """[ours] Lost, late, doubled and false words at once: true fills = local fills ≤ quantity, and nothing stays live."""
+    """[ours] Lost, late, doubled and false words: true fills = local fills ≤ quantity, and nothing stays live."""
 
     async def body(opened: Stack) -> None:
         result = await chase(opened, is_ask=seed % 2 == 0, times=200)

@@ -141,7 +141,8 @@ def play(
         path.write_text(scenario, encoding="utf-8")
     else:
         path = scenario
-    found = load_scenarios([str(path)], sets=sets, venues=venues, known_venues=venues)
+    known = tuple(dict.fromkeys((*VENUES, *venues)))
+    found = load_scenarios([str(path)], sets=sets, venues=venues, known_venues=known)
     assert list(found.mistakes) == [], found.mistakes
     asked = found.scenarios[0]
     wanted = seed if seed is not None else asked.seed or 0

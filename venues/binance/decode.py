@@ -11,14 +11,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
-from typing import Annotated, Final, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import UNSET, UnsetType, field
 
 from core.precision import MAX_DIGITS, OffGrid, decimal_of, scaled
 from venues.binance import refusals
-from venues.binance.facts import ABILITIES, PERP_SUFFIX
+from venues.binance.facts import PERP_SUFFIX, client_id
 from venues.dialect import HttpReply
 from venues.errors import WireError
 from venues.events import (
@@ -33,7 +33,6 @@ from venues.events import (
     OrderSeen,
     PositionSeen,
     Source,
-    Status,
     StreamEvent,
     Unreadable,
 )
@@ -51,23 +50,10 @@ Millis: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=_MAX_MS)]
 Id: TypeAlias = Annotated[int, msgspec.Meta(ge=-1, le=_MAX_ID)]
 Side: TypeAlias = Literal["BUY", "SELL"]
 Markets: TypeAlias = Mapping[str, MarketFacts]
+Shape = TypeVar("Shape")
 
 # Everything that bytes from outside can make the code below raise.
 _BROKEN: Final = (msgspec.MsgspecError, ValueError, ArithmeticError, LookupError, RecursionError)
-
-_STATUS: Final[Mapping[str, Status]] = {
-    "NEW": Status.OPEN,
-    "PENDING_NEW": Status.OPEN,
-    "PENDING_CANCEL": Status.OPEN,
-    "NEW_INSURANCE": Status.OPEN,
-    "NEW_ADL": Status.OPEN,
-    "PARTIALLY_FILLED": Status.PARTIALLY_FILLED,
-    "FILLED": Status.FILLED,
-    "CANCELED": Status.CANCELLED,
-    "EXPIRED": Status.CANCELLED,
-    "EXPIRED_IN_MATCH": Status.CANCELLED,
-    "REJECTED": Status.FAILED,
-}
 
 
 # -- shapes of REST; the WebSocket API has the same in ``result``
@@ -128,19 +114,10 @@ class _PositionRow(msgspec.Struct, rename="camel"):
     update_time: Millis = 0
 
 
-class _PerpAccount(msgspec.Struct, rename="camel"):
-    total_margin_balance: str
-    available_balance: str
-
-
 class _BalanceRow(msgspec.Struct):
     asset: str
     free: str
     locked: str
-
-
-class _SpotAccount(msgspec.Struct):
-    balances: list[_BalanceRow]
 
 
 class _BookRow(msgspec.Struct, rename="camel"):
@@ -149,22 +126,6 @@ class _BookRow(msgspec.Struct, rename="camel"):
     ask_price: str
     time: Millis = 0
     last_update_id: Id = 0
-
-
-class _Time(msgspec.Struct, rename="camel"):
-    server_time: Millis
-
-
-class _ListenKey(msgspec.Struct, rename="camel"):
-    listen_key: str
-
-
-class _Mode(msgspec.Struct, rename="camel"):
-    dual_side_position: bool
-
-
-class _Done(msgspec.Struct):
-    code: int
 
 
 # -- shapes of the streams
@@ -249,17 +210,6 @@ class _CoinsEvent(msgspec.Struct):
     coins: list[_CoinEvent] = field(name="B")
 
 
-_order_row: Final = msgspec.json.Decoder(_OrderRow)
-_order_rows: Final = msgspec.json.Decoder(list[_OrderRow])
-_trade_rows: Final = msgspec.json.Decoder(list[TradeRow])
-_position_rows: Final = msgspec.json.Decoder(list[_PositionRow])
-_perp_account: Final = msgspec.json.Decoder(_PerpAccount)
-_spot_account: Final = msgspec.json.Decoder(_SpotAccount)
-_book_row: Final = msgspec.json.Decoder(_BookRow)
-_time: Final = msgspec.json.Decoder(_Time)
-_listen_key: Final = msgspec.json.Decoder(_ListenKey)
-_mode: Final = msgspec.json.Decoder(_Mode)
-_done: Final = msgspec.json.Decoder(_Done)
 _frame: Final = msgspec.json.Decoder(_Frame)
 _book_frame: Final = msgspec.json.Decoder(_BookFrame)
 _order_event: Final = msgspec.json.Decoder(_OrderEvent)
@@ -273,12 +223,12 @@ _coins_event: Final = msgspec.json.Decoder(_CoinsEvent)
 
 def server_time(body: bytes) -> int:
     with _reading("time", body):
-        return _time.decode(body).server_time
+        return _word(body, "serverTime", Millis)
 
 
 def listen_key(body: bytes) -> str:
     with _reading("listen key", None):
-        key = _listen_key.decode(body).listen_key
+        key = _word(body, "listenKey", str)
         if not (key.isascii() and key.isalnum() and len(key) <= 256):
             raise OffGrid("a listen key of strange characters")
         return key
@@ -287,20 +237,13 @@ def listen_key(body: bytes) -> str:
 def is_hedged(body: bytes) -> bool:
     """``GET /fapi/v1/positionSide/dual``."""
     with _reading("position mode", body):
-        return _mode.decode(body).dual_side_position
-
-
-def acknowledged(body: bytes) -> None:
-    """An answer ``{"code": 200, …}``."""
-    with _reading("acknowledgement", body):
-        if _done.decode(body).code != 200:
-            raise OffGrid("a code that is not 200")
+        return _word(body, "dualSidePosition", bool)
 
 
 def order(body: bytes, markets: Markets, suffix: str) -> tuple[OrderSeen, tuple[FillSeen, ...]]:
     """One order, with the trades that the answer to a spot placement lists."""
     with _reading("order", body):
-        row = _order_row.decode(body)
+        row = _read(body, _OrderRow)
         seen = _order_seen(row, markets, suffix)
         return seen, tuple(_part(part, seen, markets[seen.symbol]) for part in row.fills)
 
@@ -308,13 +251,13 @@ def order(body: bytes, markets: Markets, suffix: str) -> tuple[OrderSeen, tuple[
 def orders(body: bytes, markets: Markets, suffix: str) -> tuple[OrderSeen, ...]:
     with _reading("list of orders", body):
         return tuple(
-            _order_seen(row, markets, suffix) for row in _order_rows.decode(body) if row.symbol + suffix in markets
+            _order_seen(row, markets, suffix) for row in _read(body, list[_OrderRow]) if row.symbol + suffix in markets
         )
 
 
 def trade_rows(body: bytes) -> list[TradeRow]:
     with _reading("list of trades", body):
-        return _trade_rows.decode(body)
+        return _read(body, list[TradeRow])
 
 
 def trade(row: TradeRow, markets: Markets, suffix: str) -> FillSeen:
@@ -342,7 +285,7 @@ def positions(body: bytes) -> tuple[PositionSeen, ...]:
     """``GET /fapi/v3/positionRisk``, flat ones left out; the two rows of a hedged symbol are netted."""
     with _reading("list of positions", body):
         held: dict[str, PositionSeen] = {}
-        for row in _position_rows.decode(body):
+        for row in _read(body, list[_PositionRow]):
             symbol, quantity = row.symbol + PERP_SUFFIX, _decimal(row.position_amt)
             before = held.get(symbol)
             held[symbol] = PositionSeen(
@@ -366,32 +309,21 @@ def balances(body: bytes) -> tuple[BalanceSeen, ...]:
                 total=_decimal(row.free) + _decimal(row.locked),
                 source=Source.REST,
             )
-            for row in _spot_account.decode(body).balances
+            for row in _word(body, "balances", list[_BalanceRow])
         )
 
 
 def margin(body: bytes) -> MarginSeen:
     """``GET /fapi/v3/account``; equity is wallet plus unrealised profit."""
     with _reading("margin", body):
-        row = _perp_account.decode(body)
-        return MarginSeen(
-            balance=_decimal(row.total_margin_balance),
-            available=_decimal(row.available_balance),
-            source=Source.REST,
-        )
+        equity, available = (_word(body, name, str) for name in ("totalMarginBalance", "availableBalance"))
+        return MarginSeen(balance=_decimal(equity), available=_decimal(available), source=Source.REST)
 
 
 def book_ticker(body: bytes, facts: MarketFacts) -> BookSeen:
     with _reading("book ticker", body):
-        row = _book_row.decode(body)
-        return BookSeen(
-            symbol=facts.symbol,
-            bid_i=_amount(row.bid_price, facts.price_decimals) or None,
-            ask_i=_amount(row.ask_price, facts.price_decimals) or None,
-            seq=max(0, row.last_update_id),
-            engine_us=row.time * 1000,
-            source=Source.REST,
-        )
+        row = _read(body, _BookRow)
+        return _book(facts, row.bid_price, row.ask_price, row.last_update_id, row.time, Source.REST)
 
 
 # -- the streams; none of these raises
@@ -409,15 +341,7 @@ def book_frame(data: str | bytes, markets: Markets, suffix: str) -> Sequence[Str
             facts = markets.get(frame.s + suffix)
             if facts is None:
                 return ()
-            bid_i, ask_i = _amount(frame.bid, facts.price_decimals), _amount(frame.ask, facts.price_decimals)
-            book = BookSeen(
-                symbol=facts.symbol,
-                bid_i=bid_i or None,
-                ask_i=ask_i or None,
-                seq=max(0, frame.update_id),
-                engine_us=frame.engine_ms * 1000,
-            )
-            return (book,)
+            return (_book(facts, frame.bid, frame.ask, frame.update_id, frame.engine_ms, Source.WS),)
         if frame.error is not UNSET:
             hint = "Binance refused a subscription."
             return (LineRefused(code="REFUSED", hint=hint, raw=excerpt(bytes(frame.error))),)
@@ -435,8 +359,7 @@ def perp_account_frame(data: str | bytes, markets: Markets) -> Sequence[StreamEv
 
     def read() -> Sequence[StreamEvent]:
         frame = _frame.decode(data)
-        if frame.data is not UNSET:
-            frame = _frame.decode(frame.data)
+        frame = frame if frame.data is UNSET else _frame.decode(frame.data)
         if frame.e == "ORDER_TRADE_UPDATE" and frame.order is not UNSET:
             return _order_events(_order_event.decode(frame.order), markets, PERP_SUFFIX)
         if frame.e == "ACCOUNT_UPDATE" and frame.account is not UNSET:
@@ -464,7 +387,8 @@ def api_frame(data: str | bytes, markets: Markets) -> Sequence[StreamEvent]:
             return _spot_event(data, frame.e, markets, data)
         if frame.id is UNSET:
             return (Unreadable(why="neither event nor answer", text=excerpt(data)),)
-        reply = HttpReply(frame.status, bytes(frame.error if frame.result is UNSET else frame.result or b""))
+        answer = frame.error if frame.result is UNSET else frame.result
+        reply = HttpReply(frame.status, b"" if answer is UNSET else bytes(answer))
         if frame.id is None:
             return (_refused(reply, "ended the session"),)
         if frame.id == LOGIN_ID:
@@ -482,8 +406,7 @@ def _spot_event(
     inner: msgspec.Raw | str | bytes, kind: str | UnsetType, markets: Markets, data: str | bytes
 ) -> Sequence[StreamEvent]:
     if kind == "executionReport":
-        event = _spot_order_event.decode(inner)
-        return _order_events(event, markets, "")
+        return _order_events(_spot_order_event.decode(inner), markets, "")
     if kind == "outboundAccountPosition":
         coins = _coins_event.decode(inner)
         return tuple(_coin(row, coins.engine_ms) for row in coins.coins)
@@ -519,11 +442,23 @@ def _safely(read: Callable[[], Sequence[StreamEvent]], data: str | bytes) -> Seq
 # -- small readings
 
 
+def _read(body: bytes, shape: type[Shape]) -> Shape:
+    # Not strict: some proxies quote every number.
+    return msgspec.json.decode(body, type=shape, strict=False)
+
+
+def _word(body: bytes, name: str, shape: type[Shape]) -> Shape:
+    """One value of an object; raises KeyError where it is missing."""
+    return msgspec.convert(msgspec.json.decode(body, type=dict[str, Any])[name], shape)
+
+
 def _order_seen(row: _OrderRow, markets: Markets, suffix: str) -> OrderSeen:
     """Raises KeyError for an unknown market or state, OffGrid for a number off the grid."""
     facts = markets[row.symbol + suffix]
     filled_i = _amount(row.executed_qty, facts.size_decimals)
-    status, reason, code = _status(row.status, row.time_in_force, filled_i, row.reduce_only, row.expiry_reason)
+    status, reason, code = refusals.state_of(
+        row.status, row.time_in_force, filled_i, row.reduce_only, row.expiry_reason
+    )
     return OrderSeen(
         symbol=facts.symbol,
         client_id=client_id(row.orig_client_order_id or row.client_order_id),
@@ -568,7 +503,7 @@ def _order_events(event: _OrderEvent, markets: Markets, suffix: str) -> Sequence
         own_id = event.original_id or own_id
         reason = event.expiry or ("" if event.reject == "NONE" else event.reject)
     filled_i = _amount(event.executed, facts.size_decimals)
-    status, reason, code = _status(event.state, event.time_in_force, filled_i, event.reduce_only, reason)
+    status, reason, code = refusals.state_of(event.state, event.time_in_force, filled_i, event.reduce_only, reason)
     seen = OrderSeen(
         symbol=facts.symbol,
         client_id=client_id(own_id),
@@ -604,18 +539,16 @@ def _order_events(event: _OrderEvent, markets: Markets, suffix: str) -> Sequence
     return (fill, seen)
 
 
-def _status(word: str, tif: str, filled_i: int, reduce_only: bool, reason: str) -> tuple[Status, str, str]:
-    """``(status, reason, code)``; raises KeyError for a state that the documents do not have."""
-    status = _STATUS[word]
-    if word == "REJECTED":
-        return status, reason or word, "POST_ONLY_WOULD_CROSS" if tif == "GTX" else "REFUSED"
-    if not word.startswith("EXPIRED"):
-        return status, "", ""
-    # A post-only order that the engine turned away. One that also reduces only may have rested before the position
-    # it reduced was gone, so nothing is claimed of it.
-    if word == "EXPIRED" and tif == "GTX" and not filled_i and not reduce_only:
-        return Status.FAILED, reason or word, "POST_ONLY_WOULD_CROSS"
-    return status, reason or word, ""
+def _book(facts: MarketFacts, bid: str, ask: str, seq: int, engine_ms: int, source: Source) -> BookSeen:
+    """How the venue shows an empty side is in no recording; 0 counts as one."""
+    return BookSeen(
+        symbol=facts.symbol,
+        bid_i=_amount(bid, facts.price_decimals) or None,
+        ask_i=_amount(ask, facts.price_decimals) or None,
+        seq=max(0, seq),
+        engine_us=engine_ms * 1000,
+        source=source,
+    )
 
 
 def _position(row: _HeldEvent, engine_ms: int) -> PositionSeen:
@@ -631,14 +564,6 @@ def _position(row: _HeldEvent, engine_ms: int) -> PositionSeen:
 def _coin(row: _CoinEvent, engine_ms: int) -> BalanceSeen:
     free = _decimal(row.free)
     return BalanceSeen(asset=row.asset, free=free, total=free + _decimal(row.locked), engine_us=engine_ms * 1000)
-
-
-def client_id(text: str) -> int | None:
-    """Our id behind a client id's text; None for one that another program, or the venue, made."""
-    if text.isascii() and text.isdigit() and len(text) <= 10 and text[0] != "0":
-        number = int(text)
-        return number if number <= ABILITIES.max_client_id else None
-    return None
 
 
 def _amount(text: str, decimals: int) -> int:

@@ -140,8 +140,6 @@ class BinanceDialect:
             if isinstance(verdict, Refused) and verdict.code == "ORDER_NOT_FOUND":
                 return ()
             raise verdict
-        if is_perp(symbol):
-            decode.acknowledged(reply.body)
         return ()
 
     def fence(self, key: OrderKey) -> Talk[bool]:

@@ -83,6 +83,14 @@ def wire_name(symbol: str) -> str:
     return symbol.removesuffix(PERP_SUFFIX)
 
 
+def client_id(text: str) -> int | None:
+    """Our id behind a client id's text; None for one that another program, or the venue, made."""
+    if text.isascii() and text.isdigit() and len(text) <= 10 and text[0] != "0":
+        number = int(text)
+        return number if number <= ABILITIES.max_client_id else None
+    return None
+
+
 class _Filter(msgspec.Struct, rename="camel"):
     filter_type: str
     tick_size: str | None = None

@@ -14,7 +14,7 @@ import msgspec
 
 from venues.dialect import HttpReply, PlaceOrder
 from venues.errors import OutcomeUnknown, Refused
-from venues.events import MarketFacts
+from venues.events import MarketFacts, Status
 
 _RAW_CHARS: Final = 300
 
@@ -60,6 +60,20 @@ _UNPROVEN: Final = frozenset({-1000, -1001, -1006, -1007, -1016})
 # We send an id once. Who hears "duplicate" may hear it of a copy that the network made of that very request,
 # whose first copy is live: the order is looked up.
 _UNPROVEN_ORDER: Final = frozenset({"DUPLICATE_CLIENT_ID"})
+
+_STATUS: Final[Mapping[str, Status]] = {
+    "NEW": Status.OPEN,
+    "PENDING_NEW": Status.OPEN,
+    "PENDING_CANCEL": Status.OPEN,
+    "NEW_INSURANCE": Status.OPEN,
+    "NEW_ADL": Status.OPEN,
+    "PARTIALLY_FILLED": Status.PARTIALLY_FILLED,
+    "FILLED": Status.FILLED,
+    "CANCELED": Status.CANCELLED,
+    "EXPIRED": Status.CANCELLED,
+    "EXPIRED_IN_MATCH": Status.CANCELLED,
+    "REJECTED": Status.FAILED,
+}
 
 _EXPIRED_LISTEN_KEY: Final = -1125
 _SUBSCRIBED_ALREADY: Final = -2035
@@ -155,3 +169,22 @@ def _size_code(order: PlaceOrder, market: MarketFacts) -> str:
     if market.max_size_i is not None and order.size_i > market.max_size_i:
         return "MAX_SIZE"
     return "PRECISION"
+
+
+def state_of(word: str, tif: str, filled_i: int, reduce_only: bool, reason: str) -> tuple[Status, str, str]:
+    """
+    ``(status, reason, code)`` of an order whose state has this ``word``.
+
+    Raises:
+        KeyError: a state that the documents do not have.
+    """
+    status = _STATUS[word]
+    if word == "REJECTED":
+        return status, reason or word, "POST_ONLY_WOULD_CROSS" if tif == "GTX" else "REFUSED"
+    if not word.startswith("EXPIRED"):
+        return status, "", ""
+    # A post-only order that the engine turned away. One that also reduces only may have rested before the position
+    # it reduced was gone, so nothing is claimed of it.
+    if word == "EXPIRED" and tif == "GTX" and not filled_i and not reduce_only:
+        return Status.FAILED, reason or word, "POST_ONLY_WOULD_CROSS"
+    return status, reason or word, ""

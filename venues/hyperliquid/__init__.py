@@ -13,25 +13,16 @@ if TYPE_CHECKING:
 
 __all__ = ["CREDENTIALS", "canonical", "endpoints", "make_dialect", "venue_symbol"]
 
-CREDENTIALS: Final[Mapping[str, str]] = {
-    "private_key": "HYPERLIQUID_PRIVATE_KEY",
-    "address": "HYPERLIQUID_ADDRESS",
-}
+CREDENTIALS: Final = {"private_key": "HYPERLIQUID_PRIVATE_KEY", "address": "HYPERLIQUID_ADDRESS"}
 
 
 def make_dialect(credentials: Mapping[str, str], endpoints: Mapping[str, str]) -> Dialect:
-    """
-    One account's dialect. ``private_key`` is the account's own or that of an approved agent, ``address`` the account.
-
-    Raises:
-        LocalRuleError: AUTH for a key or an address of the wrong form.
-    """
+    """One account's dialect; the key may be an agent's. Raises LocalRuleError(AUTH) for keys of the wrong form."""
     from venues.hyperliquid.dialect import HyperliquidDialect
     from venues.hyperliquid.sign import Signer
 
     # The source is part of what is signed: anything but the real main network counts as a test network.
-    mainnet = endpoints["rest"] == LIVE["rest"]
-    signer = Signer(credentials.get("private_key", ""), mainnet=mainnet)
+    signer = Signer(credentials.get("private_key", ""), mainnet=endpoints["rest"] == LIVE["rest"])
     return HyperliquidDialect(signer, credentials.get("address", ""), endpoints)
 
 

@@ -18,7 +18,7 @@ from typing import Annotated, Final, Literal, TypeAlias
 import msgspec
 
 from core.precision import MAX_DIGITS, OffGrid, decimal_of, scaled
-from venues.errors import VenueError, WireError
+from venues.errors import WireError
 from venues.events import (
     Answered,
     BalanceSeen,
@@ -166,38 +166,6 @@ class _Role(msgspec.Struct):
     data: _RoleData | None = None
 
 
-class _Answer(msgspec.Struct):
-    status: str
-    response: msgspec.Raw
-
-
-class _Resting(msgspec.Struct):
-    oid: Id
-
-
-class _Filled(msgspec.Struct, rename="camel"):
-    oid: Id
-    total_sz: str
-
-
-class Ack(msgspec.Struct):
-    """One order's or cancel's part of an answer; exactly one field is set, or ``word``."""
-
-    resting: _Resting | None = None
-    filled: _Filled | None = None
-    error: str | None = None
-    word: str = ""
-
-
-class _Statuses(msgspec.Struct):
-    statuses: list[Ack | str]
-
-
-class _Done(msgspec.Struct):
-    type: str
-    data: _Statuses | None = None
-
-
 class _Frame(msgspec.Struct):
     channel: str
     data: msgspec.Raw = msgspec.Raw(b"")
@@ -246,8 +214,6 @@ _book: Final = msgspec.json.Decoder(_Book)
 _time: Final = msgspec.json.Decoder(_Time)
 _role: Final = msgspec.json.Decoder(_Role)
 _word: Final = msgspec.json.Decoder(str)
-_answer: Final = msgspec.json.Decoder(_Answer)
-_done: Final = msgspec.json.Decoder(_Done)
 _frame: Final = msgspec.json.Decoder(_Frame)
 _fills_frame: Final = msgspec.json.Decoder(_Fills)
 _clearinghouse_frame: Final = msgspec.json.Decoder(_ClearinghouseFrame)
@@ -255,35 +221,6 @@ _spot_frame: Final = msgspec.json.Decoder(_SpotFrame)
 _bbo: Final = msgspec.json.Decoder(_BestPrices)
 _post: Final = msgspec.json.Decoder(_Post)
 _subscribed: Final = msgspec.json.Decoder(_Subscribed)
-
-
-# -- answers to actions
-
-
-def acknowledged(body: bytes, what: str) -> list[Ack]:
-    """
-    The parts of an answer to an action; empty where the action has none (``{"type":"default"}``).
-
-    Raises:
-        Refused, OutcomeUnknown: the whole action was refused.
-        WireError: no such answer.
-    """
-    with _reading(f"answer to the {what}", body):
-        answer = _answer.decode(body)
-        if answer.status == "err":
-            raise refusals.of_action(_word.decode(answer.response), what)
-        if answer.status != "ok":
-            raise ValueError(f"status {answer.status[:40]!r}")
-        done = _done.decode(answer.response)
-        statuses = done.data.statuses if done.data else []
-        return [Ack(word=each) if isinstance(each, str) else each for each in statuses]
-
-
-def filled_size(ack: Ack, facts: MarketFacts) -> int:
-    """``totalSz`` of a ``filled`` acknowledgement, on the grid."""
-    with _reading("acknowledgement", repr(ack)):
-        assert ack.filled is not None
-        return _amount(ack.filled.total_sz, facts.size_decimals)
 
 
 # -- readings; every function raises WireError(UNREADABLE) for an answer of another shape
@@ -377,6 +314,12 @@ def top_of_book(body: bytes, facts: MarketFacts) -> BookSeen:
         return _book_seen(facts, bid, ask, row.time, Source.REST)
 
 
+def size(text: str, facts: MarketFacts) -> int:
+    """``totalSz`` of an acknowledgement, on the grid."""
+    with _reading("acknowledgement", text):
+        return _amount(text, facts.size_decimals)
+
+
 # -- the stream
 
 
@@ -415,13 +358,17 @@ def frame(data: str | bytes, markets: Markets, stand: Stand) -> Sequence[StreamE
                     _status_seen(row, markets[row.order.coin], Source.WS) for row in rows if row.order.coin in markets
                 ]
             case "userFills":
-                return _fill_events(_fills_frame.decode(message.data), markets, stand)
+                fills = _fill_events(_fills_frame.decode(message.data), markets, stand)
+                return [*fills, *_confirmed("userFills", stand)]
             case "clearinghouseState":
-                return _clearinghouse_events(_clearinghouse_frame.decode(message.data), stand)
+                events = _clearinghouse_events(_clearinghouse_frame.decode(message.data), stand)
+                return [*events, *_confirmed("clearinghouseState", stand)]
             case "spotState":
-                return _spot_events(_spot_frame.decode(message.data).spot_state, stand)
+                events = _spot_events(_spot_frame.decode(message.data).spot_state, stand)
+                return [*events, *_confirmed("spotState", stand)]
             case "subscriptionResponse":
-                return _confirmed(_subscribed.decode(message.data), stand)
+                told = _subscribed.decode(message.data)
+                return _confirmed(told.subscription.type, stand) if told.method == "subscribe" else ()
             case "error":
                 return _refused(_word.decode(message.data), data)
         # pong, and channels that we did not ask for.
@@ -456,10 +403,11 @@ def _refused(sentence: str, data: str | bytes) -> Sequence[StreamEvent]:
     return (LineRefused(code=code, hint=hint, raw=excerpt(data)),)
 
 
-def _confirmed(subscribed: _Subscribed, stand: Stand) -> Sequence[StreamEvent]:
-    if subscribed.method != "subscribe" or subscribed.subscription.type not in stand.unconfirmed:
+def _confirmed(kind: str, stand: Stand) -> Sequence[StreamEvent]:
+    """An acknowledgement, or data that says as much; the last one makes the line ready."""
+    if kind not in stand.unconfirmed:
         return ()
-    stand.unconfirmed.discard(subscribed.subscription.type)
+    stand.unconfirmed.discard(kind)
     return () if stand.unconfirmed else (LineReady(stage="subscribed"),)
 
 
@@ -467,19 +415,17 @@ def _fill_events(told: _Fills, markets: Markets, stand: Stand) -> Sequence[Strea
     # The snapshot repeats history at each subscription; what was missed is read over REST after a break.
     if told.is_snapshot:
         return ()
-    events: list[StreamEvent] = []
-    for row in told.fills:
-        facts = markets.get(row.coin)
-        if facts is None:
-            continue
-        seen = _fill_seen(row, facts, Source.WS)
-        events.append(seen)
-        if facts.kind == "perp":
-            # The state of the account follows seconds later.
-            signed = _decimal(row.sz) if row.side == "B" else -_decimal(row.sz)
-            quantity = _decimal(row.start_position) + signed
-            stand.held.add(row.coin)
-            events.append(PositionSeen(symbol=row.coin, quantity=quantity, engine_us=row.time * 1000))
+    known = [row for row in told.fills if row.coin in markets]
+    events: list[StreamEvent] = [_fill_seen(row, markets[row.coin], Source.WS) for row in known]
+    # The state of the account follows seconds later, but each fill says what the position was before it. Fills of one
+    # block come in any order: the last is the one that no other goes on from.
+    for symbol in dict.fromkeys(row.coin for row in known if markets[row.coin].kind == "perp"):
+        rows = [row for row in known if row.coin == symbol]
+        before = {_decimal(row.start_position) for row in rows}
+        after = [_decimal(row.start_position) + _decimal(row.sz) * (1 if row.side == "B" else -1) for row in rows]
+        last = next((each for each in after if each not in before), after[-1])
+        stand.held.add(symbol)
+        events.append(PositionSeen(symbol=symbol, quantity=last, engine_us=max(row.time for row in rows) * 1000))
     return events
 
 
@@ -638,8 +584,6 @@ def excerpt(data: str | bytes) -> str:
 def _reading(what: str, body: str | bytes) -> Iterator[None]:
     try:
         yield
-    except VenueError:
-        raise
     except _BROKEN as broken:
         raise WireError(
             "UNREADABLE", f"Hyperliquid's {what} cannot be read: {str(broken)[:200]}", raw=excerpt(body)

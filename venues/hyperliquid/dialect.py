@@ -122,13 +122,13 @@ class HyperliquidDialect:
         return self._request(self._signer.envelope(action, nonce, now_ms + self.abilities.expiry_ms), rest)
 
     def read_placed(self, order: PlaceOrder, reply: HttpReply) -> Sequence[OrderSeen | FillSeen]:
-        (ack,) = _acknowledged(reply, "order", 1)
+        (ack,) = refusals.acknowledged(reply, "order", 1)
         if ack.error is not None:
             raise refusals.of_action(ack.error, "order")
         told = ack.resting or ack.filled
         if told is None:
             raise OutcomeUnknown("IN_DOUBT", "Hyperliquid's answer to the order says nothing we know.", raw=ack.word)
-        filled_i = decode.filled_size(ack, self._market(order.symbol)) if ack.filled else 0
+        filled_i = decode.size(ack.filled.total_sz, self._market(order.symbol)) if ack.filled else 0
         status = Status.OPEN
         if filled_i >= order.size_i:
             status = Status.FILLED
@@ -156,7 +156,7 @@ class HyperliquidDialect:
 
     def read_cancelled(self, key: OrderKey, reply: HttpReply) -> Sequence[OrderSeen]:
         """A cancel that was taken says nothing about fills before it: the end comes by stream."""
-        (ack,) = _acknowledged(reply, "cancel", 1)
+        (ack,) = refusals.acknowledged(reply, "cancel", 1)
         if ack.error is not None:
             raise refusals.of_action(ack.error, "cancel")
         if ack.word != "success":
@@ -169,7 +169,7 @@ class HyperliquidDialect:
         if listed:
             asset = self._assets[symbol]
             reply = yield encode.cancel_by_oid([(asset, int(seen.venue_id)) for seen in listed])
-            for ack in _acknowledged(reply, "cancel of all orders", len(listed)):
+            for ack in refusals.acknowledged(reply, "cancel of all orders", len(listed)):
                 refused = None if ack.error is None else refusals.of_action(ack.error, "cancel of all orders")
                 # One that ended meanwhile is what was wanted.
                 if refused is not None and refused.code != "ORDER_NOT_FOUND":
@@ -185,7 +185,7 @@ class HyperliquidDialect:
         if nonce is None:
             return False
         reply = yield encode.noop(nonce)
-        _acknowledged(reply, "noop", 0)
+        refusals.acknowledged(reply, "noop", 0)
         return True
 
     def dead_man(self, symbol: str, secs: int) -> Talk[None]:
@@ -197,7 +197,7 @@ class HyperliquidDialect:
             return
         reply = yield encode.schedule_cancel(secs * 1000 if secs else None)
         try:
-            _acknowledged(reply, "dead-man's switch", 0)
+            refusals.acknowledged(reply, "dead-man's switch", 0)
         except Refused as refused:
             self._no_dead_man = refusals.needs_volume(refused)
             raise
@@ -341,20 +341,6 @@ def _answer(reply: HttpReply) -> bytes:
     if reply.status != 200:
         raise refusals.of_reading(reply)
     return reply.body
-
-
-def _acknowledged(reply: HttpReply, what: str, wanted: int) -> list[decode.Ack]:
-    """
-    The acknowledgements in an answer to an action on ``wanted`` orders. Raises Refused, OutcomeUnknown or WireError.
-
-    Some faults are told once for a whole batch: a single error then stands for all.
-    """
-    if reply.status != 200:
-        raise refusals.of_reply(reply, what)
-    acks = decode.acknowledged(reply.body, what)
-    if len(acks) == wanted or (len(acks) == 1 and acks[0].error is not None):
-        return acks
-    raise WireError("UNREADABLE", f"Hyperliquid answered the {what} with {len(acks)} states, not {wanted}.")
 
 
 def _expect(seen: OrderSeen, key: OrderKey) -> OrderSeen:

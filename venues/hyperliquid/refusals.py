@@ -3,15 +3,18 @@ What a "no" of Hyperliquid means: our stable code for it, and whether it proves 
 
 A refusal is a sentence, in ``{"status":"err","response":…}`` for a whole action or in ``{"error":…}`` for one order of
 it; both come with HTTP 200. Live sentences may begin with ``L1 error: `` and end in `` asset=N``, so beginnings count.
+"Ok" for an action proves nothing: the answer is read down to each order's own word.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Annotated, Final
+
+import msgspec
 
 from venues.dialect import HttpReply
-from venues.errors import OutcomeUnknown, Refused
+from venues.errors import OutcomeUnknown, Refused, WireError
 from venues.events import Status
 
 _RAW_CHARS: Final = 300
@@ -71,6 +74,80 @@ _CANCELLED: Final = frozenset({"canceled", "scheduledCancel"})
 
 # Answers from in front of the engine that say nothing about it: Request Timeout, Too Early.
 _UNPROVEN_STATUSES: Final = frozenset({408, 425})
+
+
+Id = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
+
+
+class Resting(msgspec.Struct):
+    oid: Id
+
+
+class Filled(msgspec.Struct, rename="camel"):
+    oid: Id
+    total_sz: str
+
+
+class Ack(msgspec.Struct):
+    """One order's or cancel's part of an answer. ``word`` stands for a bare text (``success``)."""
+
+    resting: Resting | None = None
+    filled: Filled | None = None
+    error: str | None = None
+    word: str = ""
+
+
+class _Answer(msgspec.Struct):
+    status: str
+    response: msgspec.Raw
+
+
+class _Statuses(msgspec.Struct):
+    statuses: list[Ack | str]
+
+
+class _Done(msgspec.Struct):
+    type: str
+    data: _Statuses | None = None
+
+
+_answer: Final = msgspec.json.Decoder(_Answer)
+_done: Final = msgspec.json.Decoder(_Done)
+_word: Final = msgspec.json.Decoder(str)
+
+
+def acknowledged(reply: HttpReply, what: str, wanted: int) -> list[Ack]:
+    """
+    The acknowledgements in an answer to an action on ``wanted`` orders.
+
+    Some faults are told once for a whole batch: a single error then stands for all.
+
+    Raises:
+        Refused, OutcomeUnknown: the whole action was refused.
+        WireError: no such answer.
+    """
+    if reply.status != 200:
+        raise of_reply(reply, what)
+    try:
+        answer = _answer.decode(reply.body)
+        refused = _word.decode(answer.response) if answer.status == "err" else None
+        done = _done.decode(answer.response) if answer.status == "ok" else None
+    except (msgspec.MsgspecError, ValueError, RecursionError) as broken:
+        raise _unreadable(what, str(broken), reply) from broken
+    if refused is not None:
+        raise of_action(refused, what)
+    if done is None:
+        raise _unreadable(what, f"status {answer.status[:40]!r}", reply)
+    statuses = done.data.statuses if done.data else []
+    acks = [Ack(word=each) if isinstance(each, str) else each for each in statuses]
+    if len(acks) == wanted or (len(acks) == 1 and acks[0].error is not None):
+        return acks
+    raise _unreadable(what, f"{len(acks)} states, not {wanted}", reply)
+
+
+def _unreadable(what: str, why: str, reply: HttpReply) -> WireError:
+    hint = f"Hyperliquid's answer to the {what} cannot be read: {why[:200]}"
+    return WireError("UNREADABLE", hint, raw=reply.body[:_RAW_CHARS].decode("utf-8", "replace"))
 
 
 def code_of(sentence: str) -> str:

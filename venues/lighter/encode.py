@@ -175,6 +175,7 @@ def trades(account_index: int, market: int | None, order_index: str | None, curs
         "trades",
         private=True,
         sort_by="timestamp",
+        sort_dir="desc",
         limit=PAGE,
         account_index=account_index,
         market_id=market,

@@ -137,8 +137,10 @@ def _listed(row: _Row) -> Listed | None:
         return None
     price_decimals = row.supported_price_decimals if row.price_decimals is None else row.price_decimals
     size_decimals = row.supported_size_decimals if row.size_decimals is None else row.size_decimals
-    if price_decimals is None or size_decimals is None or not 0 <= max(price_decimals, size_decimals) <= MAX_DIGITS:
+    if price_decimals is None or size_decimals is None:
         raise OffGrid(f"{row.symbol}: no usable decimals")
+    if not 0 <= min(price_decimals, size_decimals) <= max(price_decimals, size_decimals) <= MAX_DIGITS:
+        raise OffGrid(f"{row.symbol}: {price_decimals} and {size_decimals} decimals")
     config = row.market_config or _Config()
     margin = row.default_initial_margin_fraction
     facts = MarketFacts(

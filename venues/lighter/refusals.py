@@ -21,6 +21,8 @@ _RAW_CHARS: Final = 300
 INVALID_NONCE: Final = 21104
 """Another transaction took the nonce, or one before it is missing: this one was not executed."""
 ALREADY_SUBSCRIBED: Final = 30003
+QUEUED_CANCEL_ALL: Final = 21712
+"""A cancel of all orders is scheduled, and some transactions do not go with it."""
 DONE: Final = 200
 _NONCE_CODES: Final = frozenset({INVALID_NONCE, 21105, 21101})
 

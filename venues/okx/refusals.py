@@ -7,7 +7,7 @@ code 0, 1 or 2 and the reason of each order in its own row (``sCode``). Codes de
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 import msgspec
@@ -18,34 +18,34 @@ from venues.errors import OutcomeUnknown, Refused
 _RAW_CHARS: Final = 300
 
 
-def _spread(table: Mapping[str, Iterable[str]]) -> dict[str, str]:
-    return {code: word for word, codes in table.items() for code in codes}
+def _spread(table: Mapping[str, str]) -> dict[str, str]:
+    return {code: word for word, codes in table.items() for code in codes.split()}
 
 
 _CODES: Final[Mapping[str, str]] = _spread(
     {
-        "INSUFFICIENT_MARGIN": "51008 51119 51127 51131 51502 51736 54024 54025 54026 54027 54028 59200".split(),
-        "PRECISION": ["51121"],
-        "MIN_SIZE": "51020 51007 51120 50122".split(),
+        "INSUFFICIENT_MARGIN": "51008 51119 51127 51131 51502 51736 54024 54025 54026 54027 54028 59200",
+        "PRECISION": "51121",
+        "MIN_SIZE": "51020 51007 51120 50122",
         # Limits of one order; 51105 and 51129 are those of the position that it would make.
-        "MAX_SIZE": "51004 51005 51101 51105 51129 51185 51201 51202 51203".split(),
+        "MAX_SIZE": "51004 51005 51101 51105 51129 51185 51201 51202 51203",
         # Only an amendment is told so; a placement is taken, then cancelled (see end_of).
-        "POST_ONLY_WOULD_CROSS": ["51511"],
-        "REDUCE_ONLY": ("51169 51170 51171 51112 51134 51205 51206 51139 51148 51133 51023 51521 51522").split(),
-        "RATE_LIMITED": "50011 50040 50061 51113 60014 60023".split(),
+        "POST_ONLY_WOULD_CROSS": "51511",
+        "REDUCE_ONLY": "51169 51170 51171 51112 51134 51205 51206 51139 51148 51133 51023 51521 51522",
+        "RATE_LIMITED": "50011 50040 50061 51113 60014 60023",
         "AUTH": (
             "50030 50035 50100 50101 50103 50104 50105 50106 50107 50110 50111 50113 50114 50119 50120 50121 "
             "60005 60007 60009 60011 60024 60031 60032"
-        ).split(),
+        ),
         # 50036 and 50037: the order's own expiry had passed when it arrived.
-        "CLOCK_SKEW": "50102 50112 50036 50037 60004 60006".split(),
-        "ORDER_NOT_FOUND": "51603 51400 51401 51402 51405 51410 51503 51509 51510".split(),
-        "DUPLICATE_CLIENT_ID": "51016 51011".split(),
-        "PRICE_BAND": "51006 51031 51116 51122 51124 51135 51136 51137 51138 54084 54085".split(),
-        "UNKNOWN_SYMBOL": "51001 51002 51015".split(),
-        "ACCOUNT_MODE": ["51010"],
-        "MARKET_CLOSED": "51021 51022 51027 51028 51507".split(),
-        "VENUE_UNAVAILABLE": "50001 50004 50005 50013 50026 50046 51029 51030 51149 63999 64007 64008".split(),
+        "CLOCK_SKEW": "50102 50112 50036 50037 60004 60006",
+        "ORDER_NOT_FOUND": "51603 51400 51401 51402 51405 51410 51503 51509 51510",
+        "DUPLICATE_CLIENT_ID": "51016 51011",
+        "PRICE_BAND": "51006 51031 51116 51122 51124 51135 51136 51137 51138 54084 54085",
+        "UNKNOWN_SYMBOL": "51001 51002 51015",
+        "ACCOUNT_MODE": "51010",
+        "MARKET_CLOSED": "51021 51022 51027 51028 51507",
+        "VENUE_UNAVAILABLE": "50001 50004 50005 50013 50026 50046 51029 51030 51149 63999 64007 64008",
     }
 )
 _PARAMETERS: Final = (
@@ -81,10 +81,10 @@ _IN_ROWS: Final = frozenset({"0", "1", "2"})
 
 _ENDS: Final[Mapping[str, str]] = _spread(
     {
-        "INSUFFICIENT_MARGIN": "2 3 6".split(),
-        "PRICE_BAND": "15 27".split(),
-        "REDUCE_ONLY": "17 21 22 23".split(),
-        "POST_ONLY_WOULD_CROSS": ["31"],
+        "INSUFFICIENT_MARGIN": "2 3 6",
+        "PRICE_BAND": "15 27",
+        "REDUCE_ONLY": "17 21 22 23",
+        "POST_ONLY_WOULD_CROSS": "31",
     }
 )
 

@@ -10,7 +10,13 @@ from venues.simulation.app import VenueApp
 
 __all__ = ["SIMULATORS", "open_simulator"]
 
-SIMULATORS: Final[Mapping[str, str]] = {"backpack": "venues.backpack.simulator:BackpackSimulator"}
+SIMULATORS: Final[Mapping[str, str]] = {
+    "backpack": "venues.backpack.simulator:BackpackSimulator",
+    "binance": "venues.binance.simulator:BinanceSimulator",
+    "hyperliquid": "venues.hyperliquid.simulator:HyperliquidSimulator",
+    "lighter": "venues.lighter.simulator:LighterSimulator",
+    "okx": "venues.okx.simulator:OkxSimulator",
+}
 """Where each venue's simulator is, as ``module:class``; imported only when opened."""
 
 

@@ -28,8 +28,12 @@ SECTIONS = [
     "SIMULATED RUN",
     "Acceptance",
     "Exchanges",
-    "Heartbeat",
+    "What happened when",
+    "Prices",
+    "Position and margin over time",
+    "Latency and intervals",
     "Order timelines",
+    "Heartbeat",
     "Errors and alarms",
     "What was not tested",
     "Where this comes from",
@@ -139,13 +143,13 @@ def test_every_step_and_acceptance_line_is_a_junit_case():
 
 
 def test_sections_come_in_the_promised_order():
-    """[client] Verdict first, then the banner, acceptance, exchanges, heartbeat, timelines, errors, gaps, origin."""
+    """[client] Verdict first, then the banner, acceptance, exchanges, charts, orders, heartbeat, errors, origin."""
     made = render(sample("accepted"))
     heads = re.findall(r"^## (.+)$", made.markdown, re.MULTILINE)
     assert heads == SECTIONS
     assert re.findall(r"<h2>(.+?)</h2>", made.html) == SECTIONS
     assert made.markdown.index("**Accepted.**") < made.markdown.index("## SIMULATED RUN")
-    parts = re.findall(r"^#### (.+)$", made.markdown.split("## Heartbeat")[0], re.MULTILINE)
+    parts = re.findall(r"^#### (.+)$", made.markdown.split("## What happened when")[0], re.MULTILINE)
     assert parts == ["Attempts and prices", "Fills", "Final position", "Margin", "Fees", "Stream", "Steps"]
 
 
@@ -176,7 +180,7 @@ def test_an_order_in_doubt_and_a_missing_proof_are_said_aloud():
     text = render(sample("not_proven_flat")).markdown
     assert "**SUBMITTING**, IN DOUBT" in text
     assert "nothing proves that the position is flat" in text
-    assert "| ✗ failed | flat | Backpack | yes | no reading |" in text
+    assert "| Flat at the end | Backpack | yes | no reading | ✗ failed |" in text
 
 
 def test_a_run_without_plays_still_makes_a_report():
