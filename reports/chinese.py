@@ -8,7 +8,9 @@ from typing import Final
 PHRASES: Final[Mapping[str, str]] = {
     # punctuation, units, counted nouns
     ", ": "、",
-    "; ": ";",
+    ".": "。",
+    ". ": "。",
+    "; ": "；",
     "s": "秒",
     "min": "分",
     "ms": "毫秒",
@@ -57,7 +59,7 @@ PHRASES: Final[Mapping[str, str]] = {
     "the run": "整个运行",
     "simulators on this machine": "本机上的模拟交易所",
     "the exchanges' test networks": "交易所的测试网络",
-    "the real exchanges, with real money": "真实交易所,真实资金",
+    "the real exchanges, with real money": "真实交易所，真实资金",
     "Round trip": "完整开平",
     "Flat at the end": "结束时无持仓",
     "Heartbeat": "心跳",
@@ -65,7 +67,7 @@ PHRASES: Final[Mapping[str, str]] = {
     "Logs complete": "日志完整",
     # head
     "Totals: {plays}, {orders}, {fills}; acceptance: {passed} passed, {failed} failed, {rest} not tested.": (
-        "合计:{plays}、{orders}、{fills};验收:{passed} 项通过,{failed} 项失败,{rest} 项未测试。"
+        "合计：{plays}、{orders}、{fills}；验收：{passed} 项通过，{failed} 项失败，{rest} 项未测试。"
     ),
     "Played on": "运行环境",
     "Started": "开始",
@@ -75,15 +77,15 @@ PHRASES: Final[Mapping[str, str]] = {
     "Run": "运行编号",
     "Interrupted by": "中断信号",
     "SIMULATED RUN": "模拟运行",
-    " (simulated)": "(模拟)",
+    " (simulated)": "（模拟）",
     "No real exchange took part and no money moved. The connectors are the ones that trade for real; the exchanges "
     "were simulators on this machine.": (
-        "没有真实交易所参与,没有资金变动。连接器与真实交易所用的是同一套;交易所是本机上的模拟器。"
+        "没有真实交易所参与，没有资金变动。连接器与真实交易所用的是同一套；交易所是本机上的模拟器。"
     ),
     "UNFINISHED RUN": "未完成的运行",
     "This run did not end: it has no outcome. What stands here was told again from its plan, its journal and the "
     "timelines of its orders. Nothing below proves that nothing is open; `runner recover` does.": (
-        "这次运行没有结束,没有结果文件。以下内容由计划、流水和订单时间线重新整理而成,不能证明没有未结的订单或持仓;"
+        "这次运行没有结束，没有结果文件。以下内容由计划、流水和订单时间线重新整理而成，不能证明没有未结的订单或持仓；"
         "`runner recover` 才能证明。"
     ),
     "Signed by": "签署",
@@ -94,9 +96,9 @@ PHRASES: Final[Mapping[str, str]] = {
     "Key fingerprint": "密钥指纹",
     "Signature": "签名",
     "Comment": "备注",
-    " (of a simulated run)": "(模拟运行)",
+    " (of a simulated run)": "（模拟运行）",
     "A fingerprint names a key, not a person: compare it with the one the signer gave you. `runner verify` checks "
-    "every byte.": "指纹代表密钥,不代表人:请与签署人给您的指纹核对。`runner verify` 会检查每一个字节。",
+    "every byte.": "指纹代表密钥，不代表人：请与签署人给您的指纹核对。`runner verify` 会检查每一个字节。",
     # acceptance and exchanges
     "Acceptance": "验收",
     "Criterion": "标准",
@@ -112,55 +114,55 @@ PHRASES: Final[Mapping[str, str]] = {
     "Final position": "最终持仓",
     "What happened": "经过",
     "Nothing was played on any exchange.": "没有在任何交易所运行。",
-    "Next: {move}": "下一步:{move}",
+    "Next: {move}": "下一步：{move}",
     "Asked for": "要求",
     "Orders and fills": "订单与成交",
     "Tracking buy": "跟踪买入",
     "Tracking sell": "跟踪卖出",
     "{filled} of {quantity}": "{filled} / {quantity}",
-    " at {price}": ",价格 {price}",
-    " at market": ",市价",
+    " at {price}": "，价格 {price}",
+    " at market": "，市价",
     "Slippage, buy": "买入滑点",
     "Slippage, sell": "卖出滑点",
-    "{bps} bp against the mid of {mid}": "{bps} 基点,相对中间价 {mid}",
-    ", flat": ",无持仓",
-    ", NOT FLAT": ",仍有持仓",
-    ", not proven": ",未证明",
+    "{bps} bp against the mid of {mid}": "{bps} 基点，相对中间价 {mid}",
+    ", flat": "，无持仓",
+    ", NOT FLAT": "，仍有持仓",
+    ", not proven": "，未证明",
     "Margin balance": "保证金余额",
     "Fees": "手续费",
     "Attempts and prices": "尝试与价格",
     "Buy {quantity}: filled {filled} in {attempts}, ended {reason}.": (
-        "买入 {quantity}:{attempts}成交 {filled},结束原因 {reason}。"
+        "买入 {quantity}：{attempts}成交 {filled}，结束原因 {reason}。"
     ),
     "Sell {quantity}: filled {filled} in {attempts}, ended {reason}.": (
-        "卖出 {quantity}:{attempts}成交 {filled},结束原因 {reason}。"
+        "卖出 {quantity}：{attempts}成交 {filled}，结束原因 {reason}。"
     ),
-    "Average price {price}, mid at the start {mid}": "均价 {price},开始时的中间价 {mid}",
-    ": slippage {bps} basis points (positive costs us)": ":滑点 {bps} 基点(正数为成本)",
-    "Prices in order: {prices}.": "依次价格:{prices}。",
+    "Average price {price}, mid at the start {mid}": "均价 {price}，开始时的中间价 {mid}",
+    ": slippage {bps} basis points (positive costs us)": "：滑点 {bps} 基点（正数为成本）",
+    "Prices in order: {prices}.": "依次价格：{prices}。",
     "Attempt": "次序",
     "Client id": "客户端编号",
     "Price": "价格",
     "Size": "数量",
     "Filled": "已成交",
-    "Placed (UTC)": "下单时间(UTC)",
+    "Placed (UTC)": "下单时间（UTC）",
     "No tracking limit was asked for.": "没有要求跟踪限价单。",
     "Fills": "成交",
-    "Average price: {prices}.": "均价:{prices}。",
-    "Time (UTC)": "时间(UTC)",
+    "Average price: {prices}.": "均价：{prices}。",
+    "Time (UTC)": "时间（UTC）",
     "Side": "方向",
     "Fee": "手续费",
     "Fee in": "手续费币种",
     "Role at the exchange": "成交角色",
     "Order": "订单",
     "Trade": "成交编号",
-    ", late": ",迟到",
+    ", late": "，迟到",
     "Nothing was filled.": "没有成交。",
     "The exchange's own reading: **{quantity} {symbol}** and {orders}, read at {moment} from {source}.": (
-        "交易所自己的读数:**{quantity} {symbol}**,{orders},读取时间 {moment},来源 {source}。"
+        "交易所自己的读数：**{quantity} {symbol}**，{orders}，读取时间 {moment}，来源 {source}。"
     ),
     "The exchange's own reading is missing: nothing proves that the position is flat.": (
-        "缺少交易所自己的读数:没有任何东西能证明持仓为零。"
+        "缺少交易所自己的读数：没有任何东西能证明持仓为零。"
     ),
     "Before": "之前",
     "After": "之后",
@@ -171,7 +173,7 @@ PHRASES: Final[Mapping[str, str]] = {
     "Gained": "增减",
     "Available": "可用",
     "{n} later readings stand in outcome.json; the last: balance {balance}, available {available}.": (
-        "其余 {n} 次读数见 outcome.json;最后一次:余额 {balance},可用 {available}。"
+        "其余 {n} 次读数见 outcome.json；最后一次：余额 {balance}，可用 {available}。"
     ),
     "The margin was not read.": "没有读取保证金。",
     "Paid": "支付",
@@ -179,8 +181,8 @@ PHRASES: Final[Mapping[str, str]] = {
     "No fee was charged.": "没有收取手续费。",
     "Stream": "数据流",
     "Lost {n}.": "断开 {n}。",
-    "Lost (UTC)": "断开(UTC)",
-    "Back in sync (UTC)": "恢复同步(UTC)",
+    "Lost (UTC)": "断开（UTC）",
+    "Back in sync (UTC)": "恢复同步（UTC）",
     "Away": "离线",
     "Why": "原因",
     "Never lost.": "从未断开。",
@@ -190,7 +192,7 @@ PHRASES: Final[Mapping[str, str]] = {
     "Took": "用时",
     "What was asked": "要求",
     "Numbers": "数值",
-    " (finally)": "(收尾)",
+    " (finally)": "（收尾）",
     "No step was begun.": "没有开始任何步骤。",
     # charts
     "What happened when": "时间线",
@@ -202,35 +204,35 @@ PHRASES: Final[Mapping[str, str]] = {
     "Cancels": "撤单",
     "up all the time": "始终在线",
     "stream never lost": "数据流从未断开",
-    "lost: {why}": "断开:{why}",
+    "lost: {why}": "断开：{why}",
     "order {id} cancelled": "订单 {id} 已撤销",
-    "{side} {size} filled at {price}, {time}": "{side} {size},成交价 {price},{time}",
+    "{side} {size} filled at {price}, {time}": "{side} {size}，成交价 {price}，{time}",
     "{name}: {steps}, {orders}, {fills}, {cancels}, {breaks}.": (
-        "{name}:{steps}、{orders}、{fills}、{cancels}、{breaks}。"
+        "{name}：{steps}、{orders}、{fills}、{cancels}、{breaks}。"
     ),
     "From {start} to {end}.": "从 {start} 到 {end}。",
     "{quotes} samples of bid and ask, {orders} and {fills} between {low} and {high}, from {start} to {end}.": (
-        "买卖价样本 {quotes} 个,{orders},{fills},价格介于 {low} 与 {high},从 {start} 到 {end}。"
+        "买卖价样本 {quotes} 个，{orders}，{fills}，价格介于 {low} 与 {high}，从 {start} 到 {end}。"
     ),
     "Prices at {name}": "{name} 的价格",
     "Position at {name}": "{name} 的持仓",
     "Margin at {name}": "{name} 的保证金",
     "the exchange reads {quantity}": "交易所读数 {quantity}",
     "Position by our own fills: {before} at first, between {low} and {high}, {after} at last.": (
-        "按我方成交计算的持仓:最初 {before},介于 {low} 与 {high},最后 {after}。"
+        "按我方成交计算的持仓：最初 {before}，介于 {low} 与 {high}，最后 {after}。"
     ),
     "Balance from {before} to {after}, least free margin {least}, {n}.": (
-        "余额从 {before} 到 {after},可用保证金最低 {least},{n}。"
+        "余额从 {before} 到 {after}，可用保证金最低 {least}，{n}。"
     ),
     "Band: best bid to best ask. Line: the price at which our order rested. ▲ buy fill, ▼ sell fill.": (
-        "色带:最优买价到最优卖价。横线:我方挂单价格。▲ 买入成交,▼ 卖出成交。"
+        "色带：最优买价到最优卖价。横线：我方挂单价格。▲ 买入成交，▼ 卖出成交。"
     ),
     "Seconds since the first sign of life. ● fill, × cancel, outlined bar: failed or lost.": (
-        "自首个事件起的秒数。● 成交,× 撤单,空心条:失败或断线。"
+        "自首个事件起的秒数。● 成交，× 撤单，空心条：失败或断线。"
     ),
-    "Position by our own fills; ◆ the exchange's own last reading.": "按我方成交计算的持仓;◆ 交易所自己的最后读数。",
-    "Margin: balance (strong line) and what is free of it (thin line).": "保证金:余额(粗线)与其中可用部分(细线)。",
-    "One dot is one measurement, the upright line is the median.": "每个点是一次测量,竖线为中位数。",
+    "Position by our own fills; ◆ the exchange's own last reading.": "按我方成交计算的持仓；◆ 交易所自己的最后读数。",
+    "Margin: balance (strong line) and what is free of it (thin line).": "保证金：余额（粗线）与其中可用部分（细线）。",
+    "One dot is one measurement, the upright line is the median.": "每个点是一次测量，竖线为中位数。",
     # timing
     "Latency and intervals": "延迟与间隔",
     "Submit to acknowledgement": "下单到确认",
@@ -239,51 +241,51 @@ PHRASES: Final[Mapping[str, str]] = {
     "From the moment a cancel was asked for to the moment it was confirmed.": "从请求撤单到得到确认。",
     "Age of news": "消息滞后",
     "Between the exchange's own time of an event and its arrival here; the offset of both clocks is in it.": (
-        "交易所记录的事件时间与到达本机之间的差;包含两边时钟的偏差。"
+        "交易所记录的事件时间与到达本机之间的差；包含两边时钟的偏差。"
     ),
     "Interval error": "间隔误差",
     "Measured interval of a tracking limit minus the wanted one.": "跟踪限价单的实测间隔减去要求的间隔。",
     "Measured": "次数",
-    "Least, ms": "最小(毫秒)",
-    "Median, ms": "中位数(毫秒)",
-    "9 of 10 within, ms": "九成以内(毫秒)",
-    "Most, ms": "最大(毫秒)",
+    "Least, ms": "最小（毫秒）",
+    "Median, ms": "中位数（毫秒）",
+    "9 of 10 within, ms": "九成以内（毫秒）",
+    "Most, ms": "最大（毫秒）",
     "Not measured.": "没有测量。",
-    "{venue}: median {median} ms": "{venue}:中位数 {median} 毫秒",
-    "{venue}: {n}, median {median} ms, most {most} ms.": "{venue}:{n},中位数 {median} 毫秒,最大 {most} 毫秒。",
+    "{venue}: median {median} ms": "{venue}：中位数 {median} 毫秒",
+    "{venue}: {n}, median {median} ms, most {most} ms.": "{venue}：{n}，中位数 {median} 毫秒，最大 {most} 毫秒。",
     # orders
     "Order timelines": "订单时间线",
     'Times are UTC of this machine; "engine" is the exchange\'s own time.': (
-        "时间为本机的 UTC 时间;“引擎时间”是交易所自己的时间。"
+        "时间为本机的 UTC 时间；“引擎时间”是交易所自己的时间。"
     ),
     "Orders at {venue}": "{venue} 的订单",
-    ", IN DOUBT": ",状态不明",
-    ", filled {size}": ",已成交 {size}",
+    ", IN DOUBT": "，状态不明",
+    ", filled {size}": "，已成交 {size}",
     "Exchange's id {id}. ": "交易所编号 {id}。",
     "Sent {time}": "发出 {time}",
     "Never sent": "从未发出",
-    ", acknowledged {secs} later": ",{secs}后得到确认",
-    ", not acknowledged": ",未得到确认",
-    ", cancel confirmed {time}": ",撤单确认 {time}",
-    " Timeline: {file}.": " 时间线文件:{file}。",
+    ", acknowledged {secs} later": "，{secs}后得到确认",
+    ", not acknowledged": "，未得到确认",
+    ", cancel confirmed {time}": "，撤单确认 {time}",
+    " Timeline: {file}.": " 时间线文件：{file}。",
     "From": "从",
     "To": "到",
     "Cause": "起因",
     "Source": "来源",
-    "Engine (UTC)": "引擎时间(UTC)",
+    "Engine (UTC)": "引擎时间（UTC）",
     "Detail": "详情",
     "{n} more lines stand in the timeline file.": "其余 {n} 行见时间线文件。",
     "No order was made.": "没有下过订单。",
     # heartbeat and errors
     "No heartbeat was configured.": "没有配置心跳。",
     "Every {secs} to {hosts}: {sent} delivered, {failed} failed; longest gap {gap}.": (
-        "每 {secs}发往 {hosts}:送达 {sent} 次,失败 {failed} 次;最长间隔 {gap}。"
+        "每 {secs}发往 {hosts}：送达 {sent} 次，失败 {failed} 次；最长间隔 {gap}。"
     ),
     "no endpoint": "无接收端",
     "not measured": "未测量",
     " What could not be delivered is in {file}.": " 未能送达的内容在 {file}。",
-    "From (UTC)": "从(UTC)",
-    "To (UTC)": "到(UTC)",
+    "From (UTC)": "从（UTC）",
+    "To (UTC)": "到（UTC）",
     "Gap": "间隔",
     "{n} more gaps stand in outcome.json.": "其余 {n} 个间隔见 outcome.json。",
     "No gap longer than it should be.": "没有过长的间隔。",
@@ -295,18 +297,18 @@ PHRASES: Final[Mapping[str, str]] = {
     "None.": "无。",
     "What was not tested": "未测试的内容",
     "Nothing was left out on purpose; what no line above speaks of was not tested.": (
-        "没有有意略去的内容;上文未提及的均未测试。"
+        "没有有意略去的内容；上文未提及的均未测试。"
     ),
     # earlier runs and origin
     "Earlier runs on this machine": "本机上较早的运行",
     "The same scenario, played on the same kind of place. They were found beside this run and are no part of its "
-    "evidence.": "同一场景、同类环境。它们位于本次运行旁边,不属于本次运行的证据。",
+    "evidence.": "同一场景、同类环境。它们位于本次运行旁边，不属于本次运行的证据。",
     "Attempts": "尝试次数",
-    "Slippage, bp": "滑点(基点)",
-    "Submit to ack, ms": "下单到确认(毫秒)",
-    " (this run)": "(本次)",
+    "Slippage, bp": "滑点（基点）",
+    "Submit to ack, ms": "下单到确认（毫秒）",
+    " (this run)": "（本次）",
     "{n}: {first} at first, {last} at last, between {low} and {high}.": (
-        "{n}:最初 {first},最近 {last},介于 {low} 与 {high}。"
+        "{n}：最初 {first}，最近 {last}，介于 {low} 与 {high}。"
     ),
     "Where this comes from": "来源",
     "Value": "值",
@@ -324,40 +326,40 @@ SENTENCES: Final[Sequence[tuple[str, str]]] = (
     # Sentences of the engine, as regular expressions; a group that is itself such a sentence is translated too.
     (
         r"The exchange played every step, met every line and is proven flat\.",
-        "该交易所完成了全部步骤,满足全部标准,并已证明无持仓。",
+        "该交易所完成了全部步骤，满足全部标准，并已证明无持仓。",
     ),
     (
         r"All (\d+) exchanges played every step, met every line and are proven flat\.",
-        "全部 {0} 家交易所完成了所有步骤,满足全部标准,并已证明无持仓。",
+        "全部 {0} 家交易所完成了所有步骤，满足全部标准，并已证明无持仓。",
     ),
     (
         r"The run was stopped by hand; it cleaned up and is proven flat\.",
-        "运行被人工停止;已完成清理,并已证明无持仓。",
+        "运行被人工停止；已完成清理，并已证明无持仓。",
     ),
-    (r"(\w+) played every step and is proven flat", "{0} 完成了全部步骤,已证明无持仓"),
-    (r"(\w+) was interrupted and is proven flat", "{0} 被中断,已证明无持仓"),
-    (r"(\w+) failed and is proven flat: (.+?)\.?", "{0} 失败,但已证明无持仓:{1}"),
-    (r"(\w+) could not be played: (.+?)\.?", "{0} 无法运行:{1}"),
-    (r"(\w+) is NOT proven flat: (.+?)\.?", "{0} 未证明无持仓:{1}"),
-    (r"(\w+) is proven flat but failed (\w+): (.+?)\.?", "{0} 已证明无持仓,但未满足 {1}:{2}"),
+    (r"(\w+) played every step and is proven flat", "{0} 完成了全部步骤，已证明无持仓"),
+    (r"(\w+) was interrupted and is proven flat", "{0} 被中断，已证明无持仓"),
+    (r"(\w+) failed and is proven flat: (.+?)\.?", "{0} 失败，但已证明无持仓：{1}"),
+    (r"(\w+) could not be played: (.+?)\.?", "{0} 无法运行：{1}"),
+    (r"(\w+) is NOT proven flat: (.+?)\.?", "{0} 未证明无持仓：{1}"),
+    (r"(\w+) is proven flat but failed (\w+): (.+?)\.?", "{0} 已证明无持仓，但未满足 {1}：{2}"),
     (r"its last reading failed", "最后一次读数失败"),
-    (r"the exchange reads (\S+) (\w+), (\d+) open orders", "交易所读数 {0} {1},{2} 笔未结订单"),
-    (r"flat, no open orders", "无持仓,无未结订单"),
-    (r"no position, no open order", "无持仓,无未结订单"),
+    (r"the exchange reads (\S+) (\w+), (\d+) open orders", "交易所读数 {0} {1}，{2} 笔未结订单"),
+    (r"flat, no open orders", "无持仓，无未结订单"),
+    (r"no position, no open order", "无持仓，无未结订单"),
     (r"nothing was sent", "没有发出任何请求"),
     (r"at least (\d+)", "至少 {0} 次"),
     (r"none", "无"),
-    (r"(\d+) round trips? by the exchange's own trades", "按交易所自己的成交记录,完整开平 {0} 次"),
+    (r"(\d+) round trips? by the exchange's own trades", "按交易所自己的成交记录，完整开平 {0} 次"),
     (r"no gap above (\S+) s", "间隔不超过 {0} 秒"),
-    (r"(\d+) beats delivered, (\d+) not, longest gap (\S+) s", "送达 {0} 次,未送达 {1} 次,最长间隔 {2} 秒"),
+    (r"(\d+) beats delivered, (\d+) not, longest gap (\S+) s", "送达 {0} 次，未送达 {1} 次，最长间隔 {2} 秒"),
     (r"no heartbeat endpoint is configured", "没有配置心跳接收端"),
     (r"every order's timeline replays to its final state", "每笔订单的时间线都能重放到最终状态"),
     (r"(\d+) timelines replayed", "重放了 {0} 条时间线"),
     (
         r"Real exchanges: this run traded on local simulators, with simulated prices and money\.",
-        "真实交易所:本次运行在本机模拟器上交易,价格与资金均为模拟。",
+        "真实交易所：本次运行在本机模拟器上交易，价格与资金均为模拟。",
     ),
-    (r"Waiting at full length: waits were shortened (\S+) times\.", "完整等待时间:等待被缩短为 1/{0}。"),
+    (r"Waiting at full length: waits were shortened (\S+) times\.", "完整等待时间：等待被缩短为 1/{0}。"),
     (r"A whole round trip was not asked for\.", "没有要求完整开平。"),
     (r"Heartbeat gaps were not asked for\.", "没有要求检查心跳间隔。"),
     # steps
@@ -372,27 +374,30 @@ SENTENCES: Final[Sequence[tuple[str, str]]] = (
     (r"buy", "买入"),
     (r"sell", "卖出"),
     (r"the smallest size", "最小数量"),
-    (r"open \((buy|sell) (.+)\) at market", "以市价开仓({0} {1})"),
+    (r"open \((buy|sell) (.+)\) at market", "以市价开仓（{0} {1}）"),
     (
         r"open \((buy|sell) (.+)\) with a limit order that follows the best price every (.+), for at most (.+) or "
         r"(\d+) orders",
-        "用每 {2} 跟随最优价的限价单开仓({0} {1}),最长 {3} 或 {4} 笔订单",
+        "用每 {2} 跟随最优价的限价单开仓（{0} {1}），最长 {3} 或 {4} 笔订单",
     ),
     (
         r"close the whole position with a limit order that follows the best price every (.+), for at most (.+) or "
         r"(\d+) orders",
-        "用每 {0} 跟随最优价的限价单平掉全部持仓,最长 {1} 或 {2} 笔订单",
+        "用每 {0} 跟随最优价的限价单平掉全部持仓，最长 {1} 或 {2} 笔订单",
     ),
-    (r"open \((buy|sell) (.+)\) with one limit order, waiting at most (.+)", "用一笔限价单开仓({0} {1}),最多等待 {2}"),
-    (r"run the strategy (\S+) for at most (.+)", "运行策略 {0},最长 {1}"),
-    (r"check the position: (.+)", "检查持仓:{0}"),
-    (r"check the margin: (.+)", "检查保证金:{0}"),
+    (
+        r"open \((buy|sell) (.+)\) with one limit order, waiting at most (.+)",
+        "用一笔限价单开仓（{0} {1}），最多等待 {2}",
+    ),
+    (r"run the strategy (\S+) for at most (.+)", "运行策略 {0}，最长 {1}"),
+    (r"check the position: (.+)", "检查持仓：{0}"),
+    (r"check the margin: (.+)", "检查保证金：{0}"),
     (r"waited (\S+) s", "等待了 {0} 秒"),
     (r"no live orders", "没有未结订单"),
     (r"nothing to close", "没有需要平仓的"),
-    (r"closed (\S+) (\w+) in (\d+) orders? at (\S+)", "用 {2} 笔订单平仓 {0} {1},价格 {3}"),
+    (r"closed (\S+) (\w+) in (\d+) orders? at (\S+)", "用 {2} 笔订单平仓 {0} {1}，价格 {3}"),
     (
         r"(\S+) of (\S+) (\w+) filled in (\d+) attempts? at (\S+) on average \((\w+)\)",
-        "{3} 次尝试成交 {0} / {1} {2},均价 {4}({5})",
+        "{3} 次尝试成交 {0} / {1} {2}，均价 {4}（{5}）",
     ),
 )

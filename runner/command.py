@@ -195,7 +195,7 @@ def main(argv: Sequence[str], outside: Outside) -> int:
     if args.verb is None:
         parser.print_help()
         return WRONG_INPUT
-    from runner.environment import WrongInput
+    from runner.mistakes import WrongInput
 
     try:
         code: int = _VERBS[args.verb](args, outside, list(argv))

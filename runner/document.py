@@ -28,7 +28,7 @@ _CREDENTIAL_NAME: Final = (
     r"|(?:ed25519|wallet|signing)[_-]?key)"
 )
 _CREDENTIAL_KEY: Final = re.compile(_CREDENTIAL_NAME, re.IGNORECASE)
-_SECRET_LINE: Final = re.compile(rf"""(?<![\w-]){_CREDENTIAL_NAME}["']?\s*[:=]\s*(.*)""", re.IGNORECASE)
+_SECRET_LINE: Final = rf"""(?i)(?<![\w-]){_CREDENTIAL_NAME}["']?\s*[:=]\s*(.*)"""
 _SECRET_VALUE: Final = re.compile(r"(?<![0-9A-Za-z])(?:0x)?[0-9a-fA-F]{64}(?![0-9A-Za-z])|-----BEGIN[ A-Z]*KEY-----")
 _CORE_TAGS: Final = frozenset(
     f"tag:yaml.org,2002:{name}"
@@ -148,9 +148,10 @@ class Document:
             self.hide(*match.span())
         if not _CREDENTIAL_KEY.search(self.text):
             return
+        secret_line = re.compile(_SECRET_LINE)
         for number, start in enumerate(self._lines):
             end = self._lines[number + 1] if number + 1 < len(self._lines) else len(self.text)
-            named = _SECRET_LINE.search(self.text, start, end)
+            named = secret_line.search(self.text, start, end)
             if named is None:
                 continue
             self.hide(named.start(1), end)

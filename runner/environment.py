@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
+
+from runner.mistakes import WrongInput
 
 if TYPE_CHECKING:
     from core.secrets import Secret
     from execution.caps import Caps
     from runner.heartbeat import HeartbeatSettings
 
-
-class WrongInput(Exception):
-    """Config, flags or keys are wrong: nothing was sent, exit code 2. Each text is a whole message."""
-
-    def __init__(self, texts: Sequence[str]) -> None:
-        super().__init__(*texts)
-        self.texts = tuple(texts)
+__all__ = ["Environment", "KeysFound", "OpenEnvironment", "WrongInput"]
 
 
 class KeysFound(Protocol):

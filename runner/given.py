@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 from runner.document import Document, Item, describe, is_secret_name, is_secret_value, parse
 from runner.mistakes import LINE_BREAK, Mistake
@@ -23,8 +22,7 @@ _REFUSED_WORDS: Final = "This looks like a secret, and a scenario's inputs may n
 _REFUSED_WANTED: Final = "secrets only in the environment, under the names of the accounts"
 
 
-@dataclass(frozen=True, slots=True)
-class Supplied:
+class Supplied(NamedTuple):
     """One value from outside the scenario."""
 
     text: str

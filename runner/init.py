@@ -7,7 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
-from runner.environment import WrongInput
+from runner.mistakes import WrongInput
 from schemas import load_schema
 
 _TEMPLATES: Final = ("hello.yaml", "config.example.yaml")

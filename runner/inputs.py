@@ -4,9 +4,9 @@ Inputs: named values of a scenario, their limits, what people give them, and ``$
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
 
 from runner.document import Document, Item
 from runner.given import Given, Supplied
@@ -34,8 +34,7 @@ _KINDS: Final = {
 _LIMITED: Final = frozenset({"duration", "number", "integer"})
 
 
-@dataclass(frozen=True, slots=True)
-class _Known:
+class _Known(NamedTuple):
     """An input with a value; ``plain`` is the value before it was read as its type."""
 
     value: InputValue

@@ -6,7 +6,6 @@ Nothing here raises for what people wrote: mistakes are answers.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 from collections.abc import Iterable, Mapping, Sequence
@@ -79,8 +78,7 @@ def load_scenarios(
         if document.root is None:
             unread = True
         else:
-            digest = hashlib.sha256(found).hexdigest()
-            scenario = _Reading(document, given, known_venues).scenario(digest, override.venues)
+            scenario = _Reading(document, given, known_venues).scenario(found, override.venues)
             if scenario is not None:
                 scenarios.append(scenario)
         sources[name] = document.masked()
@@ -168,7 +166,7 @@ class _Reading:
         self._size = SizeSpec("min")
         self._side = "buy"
 
-    def scenario(self, digest: str, override: Sequence[str]) -> Scenario | None:
+    def scenario(self, data: bytes, override: Sequence[str]) -> Scenario | None:
         """The scenario, or None when anything in the document is blamed."""
         name = self._top("scenario")
         title = self._top("title")
@@ -195,7 +193,7 @@ class _Reading:
             language=language,
             inputs=self._inputs.values,
             path=self._document.name,
-            sha256=digest,
+            data=data,
         )
 
     def _top(self, key: str) -> Any:

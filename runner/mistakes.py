@@ -11,7 +11,7 @@ import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 LINE_BREAK: Final = re.compile(r"\r\n|\n|\r")
 _WIDTH: Final = 100
@@ -35,13 +35,20 @@ class Mistake:
     """Characters under the caret; 0 when the fault has no text of its own."""
 
 
-@dataclass(frozen=True, slots=True)
-class Explained:
+class Explained(NamedTuple):
     """The page of one code."""
 
     meaning: str
     next_move: str
     example: str
+
+
+class WrongInput(Exception):
+    """Config, flags or keys are wrong: nothing was sent, exit code 2. Each text is a whole message."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        super().__init__(*texts)
+        self.texts = tuple(texts)
 
 
 def counted(number: int, noun: str) -> str:

@@ -4,31 +4,20 @@ from __future__ import annotations
 
 import difflib
 import json
-from typing import Any
+import textwrap
+from typing import Any, Final
 
-from runner.environment import WrongInput
-from schemas import load_schema
+from runner.mistakes import WrongInput
+from runner.values import expected
+from schemas import load_schema, verbs
 
-VERBS = (
-    "tracking_open",
-    "tracking_close",
-    "limit_open",
-    "market_open",
-    "market_close",
-    "wait",
-    "random_wait",
-    "assert_flat",
-    "assert_position",
-    "assert_margin",
-    "cancel_all",
-    "flatten",
-    "run_strategy",
-)
+_WIDTH: Final = 100
+_UNDER: Final = " " * 23
 
 
 def step_table() -> str:
     """Every verb with one sentence."""
-    rows = [f"{verb:16} {load_schema(f'steps/{verb}')['description']}" for verb in VERBS]
+    rows = [f"{verb:16} {load_schema(f'steps/{verb}')['description']}" for verb in verbs()]
     return "\n".join([*rows, "", "runner steps VERB tells more."]) + "\n"
 
 
@@ -39,17 +28,19 @@ def step_page(verb: str) -> str:
     Raises:
         WrongInput: no such verb, with the nearest one.
     """
-    if verb not in VERBS:
-        near = difflib.get_close_matches(verb, VERBS, n=1)
+    if verb not in verbs():
+        near = difflib.get_close_matches(verb, verbs(), n=1)
         raise WrongInput([f"There is no step {verb}" + (f"; did you mean {near[0]}?" if near else ".")])
     schema = load_schema(f"steps/{verb}")
-    lines = [f"{verb} - {schema['title']}", "", schema["description"], ""]
+    lines = [f"{verb} - {schema['title']}", "", *textwrap.wrap(schema["description"], _WIDTH), ""]
     for name, facts in schema.get("properties", {}).items():
-        default = f", default {_value(facts['default'])}" if "default" in facts else ""
-        needed = ", needed" if name in schema.get("required", ()) else ""
-        lines.append(
-            f"  {name:20} {facts['description']} ({facts.get('unit', facts.get('kind', 'value'))}{default}{needed})"
-        )
+        told = [expected(facts), *([facts["unit"]] if "unit" in facts else [])]
+        if "default" in facts:
+            told.append(f"default {_value(facts['default'])}")
+        if name in schema.get("required", ()):
+            told.append("needed")
+        lines += textwrap.wrap(f"  {name:20} {facts['description']}", _WIDTH, subsequent_indent=_UNDER)
+        lines += textwrap.wrap(_UNDER + "; ".join(told), _WIDTH, subsequent_indent=_UNDER)
     if not schema.get("properties"):
         lines.append("  It has no settings.")
     example = schema.get("examples", [{}])[-1]

@@ -10,11 +10,12 @@ from __future__ import annotations
 import re
 from typing import Final
 
-_NO_SPACE: Final = re.compile(r"\s*(?:- )?(([a-z_]+):([^\s/:][^\s:]*))")
-_NO_DASH_SPACE: Final = re.compile(r"\s*(-([A-Za-z][A-Za-z_]*))")
-_BARE_STEP: Final = re.compile(r"\s*- ([a-z_]+)\s*(?:#.*)?")
-_NO_COLON: Final = re.compile(r"(\s*(?:- )?)([a-z_]+)\s+(\S.*)")
-_PAIR: Final = re.compile(r"(\s*(?:- )?)([^\s:#'\"{\[][^:#]*):\s+(\S.*)")
+# Compiled when something is wrong, so that sound files do not pay for them.
+_NO_SPACE: Final = r"\s*(?:- )?(([a-z_]+):([^\s/:][^\s:]*))"
+_NO_DASH_SPACE: Final = r"\s*(-([A-Za-z][A-Za-z_]*))"
+_BARE_STEP: Final = r"\s*- ([a-z_]+)\s*(?:#.*)?"
+_NO_COLON: Final = r"(\s*(?:- )?)([a-z_]+)\s+(\S.*)"
+_PAIR: Final = r"(\s*(?:- )?)([^\s:#'\"{\[][^:#]*):\s+(\S.*)"
 
 
 class Fault(Exception):
@@ -204,7 +205,7 @@ def _line_fault(text: str, at: int, began: int | None, problem: str, lead: str) 
         suspects.insert(0, _line_start(text, began))
     for start in suspects:
         line = text[start : _line_end(text, start)]
-        if match := _NO_SPACE.match(line):
+        if match := re.match(_NO_SPACE, line):
             return Fault(
                 "YAML_COLON",
                 start + match.start(1),
@@ -218,7 +219,7 @@ def _line_fault(text: str, at: int, began: int | None, problem: str, lead: str) 
         for start in (*suspects, began if began is not None else suspects[0]):
             begin = _line_start(text, start)
             line = text[begin : _line_end(text, begin)]
-            if match := _NO_DASH_SPACE.match(line):
+            if match := re.match(_NO_DASH_SPACE, line):
                 return Fault(
                     "YAML_DASH",
                     begin + match.start(1),
@@ -229,7 +230,7 @@ def _line_fault(text: str, at: int, began: int | None, problem: str, lead: str) 
                     suggestion=f"- {match[2]}",
                 )
     above = text[suspects[-1] : _line_end(text, suspects[-1])] if len(suspects) > 1 else ""
-    if (match := _BARE_STEP.fullmatch(above)) and len(lead) > len(above) - len(above.lstrip()):
+    if (match := re.fullmatch(_BARE_STEP, above)) and len(lead) > len(above) - len(above.lstrip()):
         begin, end = suspects[-1] + match.start(1), suspects[-1] + match.end(1)
         message = f"A colon is missing behind {match[1]}, which has settings below it."
         return Fault(
@@ -247,7 +248,7 @@ def _line_fault(text: str, at: int, began: int | None, problem: str, lead: str) 
 def _unwanted_colon(text: str, at: int, suspects: list[int]) -> Fault:
     start = suspects[0]
     line = text[start : _line_end(text, start)]
-    if (match := _PAIR.match(line)) and start + match.start(3) < at:
+    if (match := re.match(_PAIR, line)) and start + match.start(3) < at:
         value = match[3].split(" #")[0].rstrip()
         begin = start + match.start(3)
         return Fault(
@@ -268,7 +269,7 @@ def _unwanted_colon(text: str, at: int, suspects: list[int]) -> Fault:
 def _missing_colon(text: str, start: int) -> Fault:
     line = text[start : _line_end(text, start)]
     message = "A colon is missing in this line."
-    if match := _NO_COLON.match(line):
+    if match := re.match(_NO_COLON, line):
         begin, end = start + match.start(2), start + match.end(2)
         return Fault(
             "YAML_COLON",
@@ -298,7 +299,7 @@ def _trailing(text: str, at: int, problem: str, lead: str) -> Fault:
             expected="no more of it",
         )
     line = text[start : _line_end(text, start)]
-    match = _PAIR.match(line) or re.match(r"(\s*(?:- )?)([^:]+):\s+(\S.*)", line)
+    match = re.match(_PAIR, line) or re.match(r"(\s*(?:- )?)([^:]+):\s+(\S.*)", line)
     value = match[3].split(" #")[0].rstrip() if match else ""
     begin = start + match.start(3) if match else at
     if before.endswith(("}", "]")):

@@ -26,10 +26,9 @@ _OTHER_DIGITS: Final = re.compile(r"[-+]?0[xo][0-9a-fA-F]+")
 _INPUT: Final = re.compile(r"\$([a-z][a-z0-9_]*)")
 _DURATION: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)")
 _USD: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?) USD")
-_SLACK_DURATION: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([a-zµ]+)")
-_SLACK_USD: Final = re.compile(
-    r"(?:\$|USD[CT]?|dollars?)?\s*([0-9]+(?:[.,][0-9]+)?)\s*(?:\$|USD[CT]?|dollars?)?", re.IGNORECASE
-)
+# Compiled when something is wrong, so that sound files do not pay for them.
+_SLACK_DURATION: Final = r"([0-9]+(?:\.[0-9]+)?)\s*([a-zµ]+)"
+_SLACK_USD: Final = r"(?i)(?:\$|USD[CT]?|dollars?)?\s*([0-9]+(?:[.,][0-9]+)?)\s*(?:\$|USD[CT]?|dollars?)?"
 _SECONDS: Final = {"ms": Decimal("0.001"), "s": Decimal(1), "m": Decimal(60), "h": Decimal(3600)}
 _UNIT_WORDS: Final = {
     **dict.fromkeys(("ms", "msec", "msecs", "milli", "millis", "millisecond", "milliseconds"), "ms"),
@@ -250,9 +249,9 @@ def _mended_duration(text: str) -> str | None:
     tidy = text.strip().lower().replace(",", ".")
     if quoted := _quoted_number(tidy):
         return quoted
-    parts = _SLACK_DURATION.findall(tidy[:MAX_NUMBER_LENGTH])
+    parts = re.findall(_SLACK_DURATION, tidy[:MAX_NUMBER_LENGTH])
     units = [_UNIT_WORDS.get(unit) for _, unit in parts]
-    if not parts or None in units or re.sub(r"\s|and", "", _SLACK_DURATION.sub("", tidy)):
+    if not parts or None in units or re.sub(r"\s|and", "", re.sub(_SLACK_DURATION, "", tidy)):
         return None
     if len(parts) == 1:
         return f"{parts[0][0]}{units[0]}"
@@ -302,7 +301,7 @@ def _mended_size(text: str) -> str | None:
         return None
     if (quoted := _quoted_number(tidy)) or (quoted := _quoted_number(tidy.replace(",", "."))):
         return quoted
-    if match := _SLACK_USD.fullmatch(tidy):
+    if match := re.fullmatch(_SLACK_USD, tidy):
         return f"{match[1].replace(',', '.')} USD"
     if match := re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*[A-Za-z]{2,8}", tidy):
         return match[1]

@@ -11,6 +11,7 @@ import json
 import re
 import sys
 from collections.abc import Iterable, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -351,11 +352,40 @@ def _listed(words: Iterable[str]) -> str:
     return ", ".join(f"`{word}`" for word in words)
 
 
+BEGIN, END = "<!-- abilities: written by scripts/write_docs.py -->", "<!-- abilities: end -->"
+
+
+def abilities_table() -> str:
+    """What each venue can do, read from the rooms."""
+    head = ("Exchange", "Orders go over", "Expiry of a submit", "Doubt is ended by", "Dead-man's switch", "Spot fee")
+    rows: list[tuple[str, ...]] = [head, tuple("---" for _ in head)]
+    for venue, module in VENUES.items():
+        can = import_module(f"{module}.facts").ABILITIES
+        rows.append(
+            (
+                f"[{venue}](venues/{venue}/README.md)",
+                "WebSocket, REST as fallback" if can.order_entry == "ws" else "REST",
+                f"{can.expiry_ms / 1000:g} s",
+                "fence, look-up by client id" if can.fence else "expiry, look-up by client id",
+                f"{can.dead_man_secs} s" if can.dead_mans_switch else "none",
+                "in the coin bought" if can.spot_fee_in_base else "in the quote coin",
+            )
+        )
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def with_table(readme: str) -> str:
+    """The README with a fresh table between its two marks."""
+    before, _, rest = readme.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\n{abilities_table()}{END}{after}"
+
+
 PAGES = {"SCENARIOS.md": scenarios_page, "ERRORS.md": errors_page}
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Write docs/SCENARIOS.md and docs/ERRORS.md.")
+    parser = argparse.ArgumentParser(description="Write docs/SCENARIOS.md, docs/ERRORS.md and the README's table.")
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 naming each stale page")
     parser.add_argument("--folder", type=Path, default=ROOT / "docs", help="where the pages are")
     options = parser.parse_args()
@@ -367,6 +397,12 @@ def main() -> int:
         stale.append(name)
         if not options.check:
             page.write_text(text, encoding="utf-8")
+    for readme in (ROOT / name for name in ("README.md", "README.zh-CN.md")):
+        text = readme.read_text(encoding="utf-8") if readme.exists() else ""
+        if BEGIN in text and with_table(text) != text:
+            stale.append(readme.name)
+            if not options.check:
+                readme.write_text(with_table(text), encoding="utf-8")
     if stale and options.check:
         print(f"{' and '.join(stale)} stale: run python scripts/write_docs.py")
         return 1

@@ -28,13 +28,14 @@ _POLL_SECS: Final = 0.1
 _CLOSE_TRIES: Final = 5
 """Closing orders in a row that may trade nothing."""
 _MOST_CLOSES: Final = 30
-_FLATTEN_TRIES: Final = 3
+# Flattening goes on trying for so long: a venue may be away, and an order's end takes time to prove.
+_FLATTEN_SECS: Final = 90.0
 _AFTER_REFUSAL_SECS: Final = 1.0
 # As long as a session takes to come back at its longest wait between two tries.
 _SYNC_SECS: Final = 30.0
 # Why a closing order did not trade, where a fresh one may: IN_DOUBT here is one that was proven never to have arrived.
 _PASSING: Final = frozenset(
-    {"REDUCE_ONLY", "CLOCK_SKEW", "RATE_LIMITED", "VENUE_UNAVAILABLE", "IN_DOUBT", "PRICE_BAND"}
+    {"REDUCE_ONLY", "CLOCK_SKEW", "RATE_LIMITED", "VENUE_UNAVAILABLE", "IN_DOUBT", "PRICE_BAND", "UNREADABLE"}
     | {"NOT_SYNCED", "STALE_BOOK", "UNREACHABLE"}
 )
 # A spot fee is never more than one part in so many.
@@ -405,7 +406,8 @@ class Trading:
             ActFailed: IN_DOUBT or NOT_FLAT, saying what is open and where.
             VenueError: the proof could not be read.
         """
-        for tries in range(1, _FLATTEN_TRIES + 1):
+        give_up = self.clock.monotonic() + _FLATTEN_SECS
+        while True:
             unknown = await self.cancel_all()
             if unknown:
                 ids = ", ".join(str(order.client_id) for order in unknown)
@@ -418,10 +420,13 @@ class Trading:
             try:
                 await self.market_close()
                 break
-            except ActFailed as failed:
-                # A closing order fell into doubt: once its end is proven, what is left is closed by a fresh one.
-                if failed.code != "IN_DOUBT" or tries == _FLATTEN_TRIES:
+            except (ActFailed, VenueError) as failed:
+                # A closing order fell into doubt, or a reading failed: once the order's end is proven and the venue
+                # answers again, what is left is closed by a fresh one.
+                passing = {"IN_DOUBT"} if isinstance(failed, ActFailed) else _PASSING
+                if failed.code not in passing or self.clock.monotonic() >= give_up:
                     raise
+                await self.clock.sleep(_AFTER_REFUSAL_SECS)
         return await self.flat_proof()
 
     async def flat_proof(self, tolerance_lots: int = 0, within_secs: float = 5.0) -> Proof:

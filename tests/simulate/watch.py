@@ -7,6 +7,7 @@ The truth is the simulator's own books. A breach raises :class:`Breach` with the
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from fractions import Fraction
 from typing import Any
 
 from execution.order import TERMINAL, State
@@ -28,6 +29,7 @@ class Watch:
         self.owner = owner
         self.breaches: list[str] = []
         self._client_id_of = client_id_of
+        self._measure: dict[str, Fraction] = {}
         self._seen: dict[int, tuple[State, int]] = {}
 
     def __call__(self, event: VenueEvent) -> None:
@@ -90,5 +92,7 @@ class Watch:
 
     def _base_i(self, ours: Any, theirs: Any) -> int:
         """The venue's fill on our grid: engines may count contracts or wider decimals."""
-        # The engine's size of the same order is the measure: filled / size of theirs on our size.
-        return int(theirs.filled_i * ours.intent.size_i // theirs.size_i) if theirs.size_i else 0
+        # A reduce-only order may have been clipped, so only the others give the measure.
+        if not ours.intent.reduce_only and theirs.size_i:
+            self._measure[theirs.symbol] = Fraction(ours.intent.size_i, theirs.size_i)
+        return int(theirs.filled_i * self._measure.get(theirs.symbol, Fraction(1)))

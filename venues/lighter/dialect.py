@@ -492,6 +492,27 @@ class LighterDialect:
         return listed
 
 
+def signer_of(credentials: Mapping[str, str], endpoints: Mapping[str, str]) -> Signer:
+    """
+    The signer of an account; the chain id is that of the place unless ``credentials`` name one.
+
+    Raises:
+        LocalRuleError: AUTH - one is missing or has the wrong form.
+    """
+
+    def number(name: str, high: int) -> int:
+        text = credentials.get(name, "").strip()
+        if not (text.isascii() and text.isdigit() and len(text) < 20 and int(text) <= high):
+            raise LocalRuleError("AUTH", f"{name} of Lighter must be a whole number from 0 to {high}.")
+        return int(text)
+
+    chain = facts.TESTNET_CHAIN if endpoints["rest"] == facts.TESTNET["rest"] else facts.MAINNET_CHAIN
+    if credentials.get("chain_id"):
+        chain = number("chain_id", (1 << 32) - 1)
+    account, key = number("account_index", facts.MAX_AMOUNT), number("api_key_index", 254)
+    return Signer(credentials.get("private_key", ""), account, key, chain)
+
+
 def _answer(reply: HttpReply) -> bytes:
     if not refusals.is_done(reply):
         raise refusals.of_reading(reply)

@@ -358,8 +358,10 @@ def _control(message: _Frame, data: str | bytes, awaited: set[str]) -> Sequence[
         case "login" if message.code == "0":
             return (LineReady(stage="login"),)
         case "login" | "error":
-            hint = f"OKX refused a login or subscription ({message.code}): {message.msg[:_EXCERPT_CHARS]}"
-            return (LineRefused(code=refusals.of_stream(message.code), hint=hint, raw=excerpt(data)),)
+            # 60012 repeats the frame that it refuses; that of a login has the passphrase in it.
+            words, raw = ("", "") if message.code == "60012" else (message.msg[:_EXCERPT_CHARS], excerpt(data))
+            hint = f"OKX refused a login or subscription ({message.code}): {words or 'invalid request'}"
+            return (LineRefused(code=refusals.of_stream(message.code), hint=hint, raw=raw),)
         case "notice":
             # 64008: the socket is closed within a minute; a new one now is better than a gap then.
             return (LineRefused(code="VENUE_UNAVAILABLE", hint="OKX asks to reconnect.", raw=excerpt(data)),)

@@ -19,9 +19,9 @@ from nacl.signing import SigningKey
 from venues.simulation.app import Reply, Request
 from venues.simulation.binance_markets import PERP_LIMITS, SPOT_LIMITS
 from venues.simulation.binance_rules import Params, Refusal, missing, refusal
-from venues.simulation.binance_streams import Session
+from venues.simulation.binance_streams import Session, echo_of, read_frame
 from venues.simulation.desk import json_text
-from venues.simulation.forms import json_reply, read_json
+from venues.simulation.forms import json_reply
 
 MOST_WINDOW_MS: Final = 60_000
 AHEAD_MS: Final = 1000
@@ -70,11 +70,7 @@ class BinanceGateway:
         return route.kind if route else "other"
 
     def text_kind(self, text: str) -> str:
-        try:
-            frame = read_json(text)
-        except ValueError:
-            return "other"
-        method = str(frame.get("method")) if isinstance(frame, dict) else ""
+        method = str((read_frame(text) or {}).get("method"))
         place = self._methods.get((True, method)) or self._methods.get((False, method))
         return self._routes[place].kind if place else "other"
 
@@ -141,15 +137,12 @@ class BinanceGateway:
     # -- requests over a WebSocket API
 
     def asked(self, session: Session, text: str) -> None:
-        try:
-            frame = read_json(text)
-        except ValueError:
-            frame = None
-        number = frame.get("id") if isinstance(frame, dict) else None
-        answer: dict[str, Any] = {"id": number if isinstance(number, int | str) else None}
+        frame = read_frame(text)
+        number = frame.get("id") if frame else None
+        answer: dict[str, Any] = {"id": echo_of(number)}
         params: Any = None
         try:
-            if not isinstance(frame, dict) or not isinstance(frame.get("method"), str):
+            if frame is None or not isinstance(frame.get("method"), str):
                 raise Refusal(400, -1135, "Invalid JSON Request: expected an object with a method.")
             params = frame.get("params", {})
             if not isinstance(params, dict):

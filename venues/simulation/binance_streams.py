@@ -8,6 +8,7 @@ the WebSocket API connections that subscribed to them.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -66,6 +67,23 @@ class Session:
     logged_on_ms: int | None = None
     subscription: int | None = None
     subscriptions: int = 0
+
+
+def read_frame(text: str) -> dict[str, Any] | None:
+    """A client's frame; None when it is no JSON object, or holds what no UTF-8 can carry back."""
+    try:
+        frame = read_json(text)
+        json.dumps(frame, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
+        return None
+    return frame if isinstance(frame, dict) else None
+
+
+def echo_of(number: Any) -> int | str | None:
+    """A request's id as its answer repeats it, with its type."""
+    if isinstance(number, str):
+        return number
+    return number if isinstance(number, int) and abs(number) < 1 << 63 else None
 
 
 def message_kind(text: str) -> str:
@@ -148,13 +166,9 @@ class BinanceStreams:
         listener = next((each for each in self._listeners if each.peer is peer), None)
         if listener is None:
             return
-        try:
-            frame = read_json(text)
-        except ValueError:
-            frame = None
-        frame = frame if isinstance(frame, dict) else {}
+        frame = read_frame(text) or {}
         number, method, names = frame.get("id"), frame.get("method"), frame.get("params", [])
-        number = number if isinstance(number, int | str) else None
+        number = echo_of(number)
         if method == "LIST_SUBSCRIPTIONS":
             peer.send(json_text({"result": list(listener.streams), "id": number}))
             return

@@ -91,7 +91,9 @@ class LighterSequencer:
         verdict = self._engine.check(ticket)
         if verdict is not None and signed.fields["TimeInForce"] == 0 and self._silent_drops:
             return verdict.value
+        self._streams.doomed = verdict is not None
         order = self._engine.place(ticket)
+        self._streams.doomed = False
         if order.live:
             due = self._clock.now_ms() + order.notes["expiry"] - self._venue_ms()
             self._agenda.at(due, lambda: self._engine.cancel(self._by_index.get(index_of(order), order)))

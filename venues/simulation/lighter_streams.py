@@ -27,6 +27,7 @@ from venues.simulation.records import (
     Filled,
     PositionChanged,
     Shrunk,
+    TimeInForce,
     Traded,
 )
 
@@ -100,6 +101,8 @@ class LighterStreams:
         self._sessions = 0
         self.muted = False
         """True while an order is being replaced: what happens inside is not told."""
+        self.doomed = False
+        """True while an order comes in that cannot live: only its end is told."""
         agenda.at(clock.now_ms() + 1000, self._every_second)
 
     def opened(self, peer: Peer) -> None:
@@ -299,6 +302,9 @@ class LighterStreams:
                     lambda: {"trades": [self._rows.trade(trade)], "liquidation_trades": [], "nonce": nonce},
                 )
             case _ if self.muted:
+                pass
+            case Accepted(order) if self.doomed or order.price_i is None or order.time_in_force is TimeInForce.IOC:
+                # Never open: the first word is a trade or the end.
                 pass
             case Filled(order, fill):
                 self._send(

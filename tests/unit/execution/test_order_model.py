@@ -216,6 +216,14 @@ def test_doubt_is_a_flag_and_never_failure(doubt):
     assert (order.state, order.in_doubt, order.proven) == (State.SUBMITTING, True, False)
 
 
+def test_a_queued_order_is_not_alive_yet():
+    """[venue] Where a yes only means that the submit waits its turn (Lighter), absence can still prove it never was."""
+    order = order_of(SENT, Deed(kind="queued"))
+    assert (order.state, order.seen_live, order.in_doubt) == (State.SUBMITTING, False, False)
+    order.apply(Deed(kind="refused", code="IN_DOUBT"), 5)
+    assert order.state is State.FAILED
+
+
 @pytest.mark.parametrize("word", [seen(Status.OPEN), trade("T1", 10), Deed(kind="acked"), seen(Status.CANCELLED)])
 def test_the_first_word_of_the_venue_ends_the_doubt(word):
     """[ours] in_doubt says that the fate is unclear, so a clear word clears it, and its code with it."""
@@ -350,7 +358,7 @@ _WORDS = st.one_of(
     st.builds(trade, st.sampled_from(["T1", "T2", "T3", "T4"]), st.integers(1, 60), st.integers(0, 9)),
     st.builds(
         Deed,
-        kind=st.sampled_from(["sent", "acked", "refused", "doubt", "cancel_requested", "cancel_acked", "settled"]),
+        kind=st.sampled_from(["sent", "acked", "queued", "refused", "doubt", "cancel_requested", "cancel_acked", "settled"]),
         code=st.sampled_from(["", "IN_DOUBT", "REFUSED"]),
         venue_id=st.sampled_from(["", "V1"]),
     ),

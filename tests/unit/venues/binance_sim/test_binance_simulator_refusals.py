@@ -308,6 +308,8 @@ def test_used_weight_and_orders_are_told():
     assert reply.headers["content-type"].startswith("application/json")
 
 
+SHARED = Exchange()
+"""One venue for all that is thrown at it."""
 WORDS = st.sampled_from(
     ["SOLUSDT", "BUY", "LIMIT", "GTC", "0.5", "135.5", "", "-1", "1e400", "NaN", "9" * 60, "é", "\x00"]
 )
@@ -349,4 +351,14 @@ def test_no_frame_breaks_the_simulator(text):
         SHARED.sim.ws_closed(peer)
 
 
-SHARED = Exchange()
+@pytest.mark.parametrize(
+    "text",
+    ['{"id":"\\ud800","method":"time"}', '{"id":1,"method":"\\ud800"}', "[" * 100_000, '{"id":' + "9" * 40 + "}"],
+)
+def test_a_frame_that_no_answer_could_repeat_is_answered_without_it(text):
+    """[ours] Half a character, or brackets without end."""
+    for path in ("/ws-api/v3", "/public/ws"):
+        peer = SHARED.stream(path, Peer())
+        SHARED.sim.ws_text(peer, text)
+        assert peer.heard[0]["id"] is None
+        assert SHARED.sim.text_kind(text) == "other"

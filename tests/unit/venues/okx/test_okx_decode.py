@@ -396,6 +396,14 @@ def test_the_recorded_control_messages_are_read():
     assert _frame(invalid) == (Answered(request_id="1512", status=200, body=invalid.encode()),)
 
 
+def test_a_refused_frame_that_is_repeated_back_is_not_passed_on():
+    """[ours] 60012 quotes the request, and a login has the passphrase in it."""
+    quoted = json.dumps({"op": "login", "args": [{"apiKey": "k-1", "passphrase": "p-2", "sign": "s-3"}]})
+    (told,) = _frame(json.dumps({"event": "error", "code": "60012", "msg": f"Illegal request: {quoted}"}))
+    assert (type(told), told.code, "60012" in told.hint) == (LineRefused, "REFUSED", True)
+    assert not any(secret in repr(told) for secret in ("k-1", "p-2", "s-3"))
+
+
 def test_a_line_is_ready_when_the_last_of_its_subscriptions_is_confirmed():
     """[venue] One confirmation for each argument, in any order, maybe twice."""
     awaited = {"orders:", "account:"}

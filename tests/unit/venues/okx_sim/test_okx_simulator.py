@@ -5,6 +5,7 @@ from decimal import Decimal
 
 import pytest
 
+from core.chance import Chance
 from tests.unit.venues.okx_sim.okx_trader import BTC, ETH, PERP, SPOT, Trader, fixture, limit, market
 from venues.okx.simulator import Choices
 from venues.simulation import SIMULATORS, open_simulator
@@ -25,7 +26,7 @@ def trader():
 def test_okx_is_registered_and_says_how_to_reach_it():
     """[ours] DESIGN 6: one port, streams under /ws/v5."""
     assert "okx" in SIMULATORS
-    sim = open_simulator("okx", clock=Trader().clock, chance=Trader().sim._street._assets[0].chance)
+    sim = open_simulator("okx", clock=Trader().clock, chance=Chance(1))
     told = sim.bootstrap("http://127.0.0.1:1", "ws://127.0.0.1:1")
     assert (told["rest"], told["ws"]) == ("http://127.0.0.1:1", "ws://127.0.0.1:1/ws/v5")
     assert set(told["credentials"]) == {"api_key", "api_secret", "passphrase"}
@@ -34,11 +35,9 @@ def test_okx_is_registered_and_says_how_to_reach_it():
 
 def test_the_same_seed_gives_the_same_okx():
     """[ours] Credentials and market repeat."""
-    assert [Trader(seed=3).key, Trader(seed=3).get("market/books", instId=BTC)] == [
-        Trader(seed=3).key,
-        Trader(seed=3).get("market/books", instId=BTC),
-    ]
-    assert Trader(seed=3).key != Trader(seed=4).key
+    first, second, other = Trader(seed=3), Trader(seed=3), Trader(seed=4)
+    assert first.key == second.key != other.key
+    assert first.get("market/books", instId=BTC) == second.get("market/books", instId=BTC)
 
 
 def test_instruments_have_the_recorded_keys_and_numbers(trader):
