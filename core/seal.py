@@ -170,6 +170,9 @@ def read_manifest(text: bytes) -> Manifest:
         raise SealError(f"{MANIFEST} is no manifest: {error}.") from error
     if manifest.schema != _VERSION or manifest.block_bytes <= 0:
         raise SealError(f"{MANIFEST} is of another version.")
+    paths = [row.path for row in manifest.files]
+    if paths != sealed_names(paths) or any(".." in path.split("/") for path in paths):
+        raise SealError(f"{MANIFEST} lists what no seal covers.")
     return manifest
 
 
@@ -201,14 +204,16 @@ def _blocks(data: bytes, size: int) -> list[str]:
 
 
 def _change(row: SealedFile, data: bytes, size: int) -> Change:
+    if len(data) > row.bytes and sum_of(data[: row.bytes]) == row.sha256:
+        return Change(row.path, "added after it was sealed", row.bytes, len(data) - 1)
+    grown = "" if len(data) == row.bytes else f"; the file had {row.bytes} bytes and has {len(data)}"
     now = _blocks(data, size)
-    size_words = "" if len(data) == row.bytes else f"; the file had {row.bytes} bytes and has {len(data)}"
-    for index, (old, new) in enumerate(zip(row.blocks, now, strict=False)):
-        if old != new:
-            end = min((index + 1) * size, max(row.bytes, len(data))) - 1
-            return Change(row.path, f"changed after it was sealed{size_words}", index * size, end)
-    first, last = sorted((row.bytes, len(data)))
-    return Change(row.path, f"{'added' if len(data) > row.bytes else 'cut off'} after it was sealed", first, last - 1)
+    # Blocks that are gone differ from what was there, so the first difference is always found here.
+    first = next(
+        (index for index, old in enumerate(row.blocks) if index >= len(now) or now[index] != old), len(row.blocks)
+    )
+    end = min((first + 1) * size, max(row.bytes, len(data))) - 1
+    return Change(row.path, f"changed after it was sealed{grown}", first * size, end)
 
 
 # -- statements

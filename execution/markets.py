@@ -73,11 +73,11 @@ class Market:
     def lot(self) -> Decimal:
         return self.size(self.facts.lot_i)
 
-    def smallest_order(self, price_i: int) -> int:
+    def smallest_order(self, price_i: int, *, reduce_only: bool = False) -> int:
         """The smallest size on the grid that satisfies minimum size and minimum notional at this price."""
         facts = self.facts
         size = ceil_to(max(facts.min_size_i, facts.lot_i), facts.lot_i)
-        if facts.min_notional > 0 and price_i > 0:
+        if facts.min_notional > 0 and price_i > 0 and not (reduce_only and facts.closes_below_minimum):
             needed = (facts.min_notional / self.price(price_i)).scaleb(facts.size_decimals)
             whole = int(needed)
             size = max(size, ceil_to(whole + (needed > whole), facts.lot_i))
@@ -107,7 +107,9 @@ class Market:
 
     # -- the gate
 
-    def check(self, *, size_i: int, price_i: int | None, reference_i: int | None = None) -> None:
+    def check(
+        self, *, size_i: int, price_i: int | None, reference_i: int | None = None, reduce_only: bool = False
+    ) -> None:
         """
         Refuse what must not be sent. ``price_i`` None is a market order, whose value is taken at ``reference_i``.
 
@@ -137,7 +139,8 @@ class Market:
                 f"size {self.size_text(size_i)} is above the maximum {self.size_text(facts.max_size_i)} of {name}",
             )
         worth_at = price_i if price_i is not None else reference_i
-        if facts.min_notional > 0 and worth_at and self.notional(size_i, worth_at) < facts.min_notional:
+        exempt = reduce_only and facts.closes_below_minimum
+        if facts.min_notional > 0 and not exempt and worth_at and self.notional(size_i, worth_at) < facts.min_notional:
             raise LocalRuleError(
                 "MIN_NOTIONAL",
                 f"{self.size_text(size_i)} x {self.price_text(worth_at)} is worth less than the minimum "

@@ -125,7 +125,7 @@ class Orders:
         if type(price_i) is not int:
             # To the gate, no price means a market order; a limit order must never become one.
             raise LocalRuleError("PRICE_RANGE", f"a limit order needs a price, got {price_i!r}")
-        market.check(size_i=size_i, price_i=price_i)
+        market.check(size_i=size_i, price_i=price_i, reduce_only=reduce_only)
         return await self._send(
             market,
             self._intent(market, is_ask, size_i, price_i, leg, post_only=post_only, reduce_only=reduce_only),
@@ -145,7 +145,7 @@ class Orders:
         reference_i = bid_i if is_ask else ask_i
         if reference_i is None:
             raise LocalRuleError("STALE_BOOK", f"nobody to trade with on {market.venue_symbol}: the side is empty")
-        market.check(size_i=size_i, price_i=None, reference_i=reference_i)
+        market.check(size_i=size_i, price_i=None, reference_i=reference_i, reduce_only=reduce_only)
         return await self._send(
             market, self._intent(market, is_ask, size_i, None, leg, reduce_only=reduce_only), reference_i
         )

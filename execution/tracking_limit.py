@@ -197,7 +197,7 @@ class _Chase:
                 return self._ended() or Reason.TIMEOUT
             price_i = self._price(own_i)
             size_i = self.market.floor_size(free_i)
-            if price_i > 0 and size_i < self.market.smallest_order(price_i):
+            if price_i > 0 and size_i < self.market.smallest_order(price_i, reduce_only=wanted.reduce_only):
                 return Reason.DUST
             order = await self._post(size_i, price_i)
             if order is None:

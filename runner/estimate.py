@@ -55,7 +55,13 @@ class Estimate:
 
 def estimate(plan: Plan, openings: Sequence[Opening]) -> dict[str, Estimate]:
     """Every exchange of the plan, read from its simulator."""
-    return {venue: run_virtual(_of_venue(plan, venue, openings)) for venue in plan.venues}
+    found = {}
+    for venue in plan.venues:
+        try:
+            found[venue] = run_virtual(_of_venue(plan, venue, openings))
+        except TimeoutError:
+            found[venue] = Estimate({}, f"the simulator of {venue} did not answer")
+    return found
 
 
 async def _of_venue(plan: Plan, venue: str, openings: Sequence[Opening]) -> Estimate:

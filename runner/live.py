@@ -95,7 +95,9 @@ class _Board:
     def take(self, fact: Mapping[str, Any]) -> None:
         match fact["event"]:
             case "started":
-                self.title, self.symbol, self.began_ms = _words(fact), fact.get("symbol", ""), fact["ts_ms"]
+                where = "simulators" if fact["on"] == "sim" else fact["on"]
+                self.title = printable(f"{fact['scenario']} on {where}, run {fact['run']}")
+                self.symbol, self.began_ms = fact["symbol"], fact["ts_ms"]
                 self.rows = {venue: _Row(venue) for venue in fact["venues"]}
             case "interrupted":
                 self.hint = str(fact["text"])

@@ -388,7 +388,7 @@ class VenuePlay:
             "attempts": len(attempts),
             "price": None if price_i is None else market.price_text(price_i),
             "position": plain(self.shared.positions.quantity(market)),
-            "available": plain(round(account.margin.available, 2)) if account.margin else None,
+            "available": f"{account.margin.available:.2f}" if account.margin else None,
         }
         if sample != self._sample:
             self._sample = sample

@@ -157,6 +157,9 @@ def _signed(
     write_reports: Callable[[], None],
 ) -> Path:
     files = Folder(folder)
+    absent = [name for name in ("scenario.yaml", "inputs.json", "plan.json") if files.read(name) is None]
+    if absent:
+        raise WrongInput([f"{folder.name} cannot be signed: it has no {' and no '.join(absent)}."])
     seal = read_seal(files)
     public = public_key_of(seed)
     if seal is None or not seal.signatures:
@@ -301,7 +304,13 @@ def verify(target: Path, keys: Sequence[bytes]) -> tuple[bool, list[str]]:
 
 
 def _disagreements(seal: Seal, outcome: Any) -> list[str]:
-    """Where the manifest says something else than the outcome that it seals."""
+    """Where the manifest says something else than the outcome that it seals, or leaves evidence out."""
+    covered = {row.path for row in seal.manifest.files}
+    needed = ["scenario.yaml", "inputs.json", "plan.json", "events.jsonl", READ_REPORT]
+    needed += [] if seal.manifest.verdict == "unfinished" else ["outcome.json"]
+    missing = [name for name in needed if name not in covered]
+    if missing:
+        return [f"{MANIFEST} does not cover {', '.join(missing)}"]
     if outcome is None:
         return [] if seal.manifest.verdict == "unfinished" else ["there is no outcome.json that can be read"]
     if faults(outcome):

@@ -392,7 +392,8 @@ class Trading:
         bid, ask = await self.quote()
         price = bid if side_is_ask(side) else ask
         decimals = self.market.facts.price_decimals
-        return self.market.smallest_order(0 if price is None else int((price * headroom).scaleb(decimals)))
+        price_i = 0 if price is None else int((price * headroom).scaleb(decimals))
+        return self.market.smallest_order(price_i, reduce_only=True)
 
     async def cancel_all(self) -> list[Order]:
         """Cancel and settle every order of ours in this market; returns those whose end stays unknown."""

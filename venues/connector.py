@@ -369,7 +369,11 @@ class Connector:
 
     async def _prepare(self) -> None:
         if self._dialect.unprepared:
-            await self._talks.read(self._dialect.prepare)
+            try:
+                await self._talks.read(self._dialect.prepare)
+            except OutcomeUnknown as error:
+                # Only the reading before the request failed: there is nothing to be in doubt about.
+                raise LocalRuleError(error.code, f"nothing was sent: {error.hint}", raw=error.raw) from None
 
     async def _worst_price(self, symbol: str, is_ask: bool) -> int | None:
         """The worst price to accept for a market order, on the grid, where the venue wants one."""

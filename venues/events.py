@@ -57,6 +57,8 @@ class MarketFacts(msgspec.Struct, frozen=True, kw_only=True):
     max_price_i: int | None = None
     min_notional: Decimal = Decimal(0)
     """Smallest price times size, in quote; 0 where the venue has no such rule."""
+    closes_below_minimum: bool = False
+    """Reduce-only orders are exempt from ``min_notional``."""
     significant_figures: int | None = None
     """Most significant figures a price may have (Hyperliquid: 5); None where only the tick counts."""
     contract_size: Decimal = Decimal(1)

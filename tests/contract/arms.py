@@ -23,6 +23,7 @@ import pytest
 
 from core.chance import Chance
 from core.clock import Clock, PacedClock, SystemClock, VirtualClock, run_virtual
+from core.log import get
 from core.precision import floor_to
 from execution.caps import Caps
 from execution.journal import Journal
@@ -245,7 +246,14 @@ async def stack(
         keys = {name: str(value) for name, value in (credentials or line["credentials"]).items()}
         dialect = room.make_dialect(keys, places)
         connector = Connector(
-            dialect, places, wire, clock, chance.fork("connector"), request_timeout_secs=request_timeout_secs
+            dialect,
+            places,
+            wire,
+            clock,
+            chance.fork("connector"),
+            # Warnings and errors go to the standard error: a failing test tells what the connector swallowed.
+            log=get("contract"),
+            request_timeout_secs=request_timeout_secs,
         )
         opened.push_async_callback(connector.stop)
         positions = Positions(clock)

@@ -25,12 +25,7 @@ def make_dialect(credentials: Mapping[str, str], endpoints: Mapping[str, str]) -
 
 
 def endpoints(on: str, sim: Mapping[str, Any] | None = None) -> Mapping[str, str]:
-    """
-    The six places of ``sim``, ``testnet`` (Binance's demo trading) or ``live``.
-
-    Raises:
-        LocalRuleError: VENUE_UNAVAILABLE.
-    """
+    """The six places of ``sim``, ``testnet`` (demo trading) or ``live``. Raises LocalRuleError(VENUE_UNAVAILABLE)."""
     if on == "live":
         return LIVE
     if on == "testnet":

@@ -187,6 +187,8 @@ def _facts(row: _Market, kind: str) -> MarketFacts:
         min_price_i=ceil_to(max(tick_i, _on_grid(price.min_price, price_decimals, ROUND_CEILING) or 0), tick_i),
         max_price_i=_on_grid(price.max_price, price_decimals, ROUND_FLOOR) or None,
         min_notional=decimal_of(least.notional or least.min_notional or "0"),
+        # Code -4164 says so itself: "... (unless you choose reduce only)".
+        closes_below_minimum=kind == "perp",
         initial_margin=_margin(row),
         band_low=max((decimal_of(low) for low in lows if low is not None), default=None),
         band_high=min((decimal_of(high) for high in highs if high is not None), default=None),

@@ -1,7 +1,8 @@
-"""Canonical names ↔ venue symbols, and the grid that every order must lie on."""
+"""Canonical names ↔ venue symbols on every venue, and the grid that every order must lie on."""
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
 from pathlib import Path
 
@@ -10,69 +11,289 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.clock import VirtualClock
+from core.chance import Chance
+from core.clock import VirtualClock, run_virtual
 from execution.markets import Market, Markets
 from tests.unit.execution.venue_double import SOL, VenueDouble
+from venues import VENUES, open_room
 from venues.dialect import HttpReply
 from venues.errors import LocalRuleError
 from venues.events import MarketFacts
+from venues.simulation import open_simulator
+from venues.simulation.app import Request
 
-SHARED = Path(__file__).resolve().parents[3].parent / "shared"
-ROWS = SHARED / "fixtures" / "backpack" / "markets.json"
+FIXTURES = Path(__file__).resolve().parents[3].parent / "shared" / "fixtures"
 
 
 class Feed:
     """As much of a venue as the markets service asks for."""
 
-    def __init__(self, facts, quotes=("USDC", "USDT", "USD")):
-        double = VenueDouble(VirtualClock(), name="backpack", markets=tuple(facts))
+    def __init__(self, facts, quotes=("USDC", "USDT", "USD"), name="backpack"):
+        double = VenueDouble(VirtualClock(), name=name, markets=tuple(facts))
         self.name, self.markets = double.name, double.markets
         self.abilities = msgspec.structs.replace(double.abilities, quotes=quotes)
 
 
-@pytest.fixture(scope="module")
-def backpack() -> Markets:
-    """The markets of the captured answer, as the room's dialect reads them."""
-    if not ROWS.exists():
+def answers(venue):
+    """The recorded lists of markets by a word of the request that they answer."""
+    if not (FIXTURES / venue).is_dir():
         pytest.skip("the captured payloads (../shared) are not beside this checkout")
-    from base64 import b64encode
 
-    from nacl.signing import SigningKey
+    def rows(name):
+        return json.loads((FIXTURES / venue / name).read_text())
 
-    from venues.backpack import make_dialect
+    # What a room's own tests know about rows that were recorded in part is used here, too.
+    if venue == "binance":
+        perps, spots = ([row["payload"] for row in rows(f"markets_{kind}.json")] for kind in ("futures", "spot"))
+        return {"/fapi/v1/": {"symbols": [*perps[0]["symbols"], perps[1]]}, "/api/v3/": spots[0]}
+    if venue == "okx":
+        from tests.unit.venues.okx.recorded import instruments
 
-    key = SigningKey(bytes(32))
-    pair = {"api_key": b64encode(bytes(key.verify_key)).decode(), "api_secret": b64encode(bytes(key)).decode()}
-    talk = make_dialect(pair, {"rest": "", "ws": ""}).facts()
-    assert next(talk).method == "GET"
-    with pytest.raises(StopIteration) as told:
-        talk.send(HttpReply(200, ROWS.read_bytes()))
-    return Markets(Feed(told.value.value.values()))
+        kinds = ("SWAP", "SPOT")
+        return {kind: {"code": "0", "data": [r for r in instruments() if r["instType"] == kind]} for kind in kinds}
+    if venue == "hyperliquid":
+        recorded = rows("markets.json")
+        spot = recorded["spotMetaAndAssetCtxs_shape"]["response"][0]
+        # USOL is token 254 in spot_clearinghouse_state.json; its pair and decimals are in the sheet.
+        spot["tokens"].append({"name": "USOL", "szDecimals": 3, "index": 254})
+        spot["universe"].append({"name": "@156", "tokens": [254, 0], "index": 156})
+        return {'"meta"': recorded["meta_2026"]["response"], '"spotMeta"': spot}
+    if venue == "lighter":
+        from tests.unit.venues.lighter.payloads import details
+
+        return {"/orderBookDetails": details()}
+    return {"/markets": rows("markets.json")}
+
+
+def markets_of(venue, told=None):
+    """The markets of a room, as its dialect reads them from ``told``, or else from the answers of its simulator."""
+
+    async def read():
+        sim = open_simulator(venue, clock=VirtualClock(), chance=Chance(1))
+        line, room = sim.bootstrap("memory://x", "memory://x"), open_room(venue)
+        keys = {name: str(value) for name, value in line["credentials"].items()}
+        dialect = room.make_dialect(keys, room.endpoints("sim", line))
+        talk, reply = dialect.facts(), None
+        while True:
+            try:
+                call = talk.send(reply)
+            except StopIteration as done:
+                return Markets(Feed(done.value.values(), dialect.abilities.quotes, venue))
+            path, _, query = call.path.partition("?")
+            if told is None:
+                got = sim.http(Request(call.method, path, query, dict(call.headers), call.body))
+                reply = HttpReply(got.status, got.body, got.headers)
+            else:
+                asked = call.path + call.body.decode()
+                (rows,) = [rows for word, rows in told.items() if word in asked]
+                reply = HttpReply(200, json.dumps(rows).encode())
+
+    return run_virtual(read())
+
+
+@pytest.fixture(scope="module")
+def recorded():
+    """The recorded markets of a venue, read once."""
+    known: dict[str, Markets] = {}
+
+    def markets(venue):
+        if venue not in known:
+            known[venue] = markets_of(venue, answers(venue))
+        return known[venue]
+
+    return markets
+
+
+@pytest.fixture(scope="module")
+def backpack(recorded):
+    return recorded("backpack")
 
 
 def facts(symbol: str, base: str, quote: str = "USDC", kind: str = "perp", **more: object) -> MarketFacts:
     return msgspec.structs.replace(SOL, symbol=symbol, base=base, quote=quote, kind=kind, **more)
 
 
+ROWS = """
+backpack     SOL   perp  SOL_USDC_PERP   0.01         0.01        0.01     0         1     -
+backpack     SOL   spot  SOL_USDC        0.01         0.01        0.01     0         1     -
+backpack     BTC   perp  BTC_USDC_PERP   0.1          0.00001     0.00001  0         1     -
+backpack     BONK  spot  BONK_USDC       0.000000001  10000       10000    0         1     -
+backpack     PYTH  spot  PYTH_USDC       0.000001     1           1        0         1     -
+binance      SOL   perp  SOLUSDT_PERP    0.001        1           1        5         1     -
+binance      BTC   perp  BTCUSDT_PERP    0.1          0.001       0.001    10        1     -
+binance      ETH   perp  ETHUSDT_PERP    0.01         0.001       0.001    10        1     -
+binance      BTC   spot  BTCUSDT         0.01         0.00001     0.00001  10        1     -
+binance      ETH   spot  ETHUSDT         0.01         0.0001      0.0001   10        1     -
+hyperliquid  SOL   perp  SOL             0.0001       0.01        0.01     10        1     5
+hyperliquid  BTC   perp  BTC             0.1          0.00001     0.00001  10        1     5
+hyperliquid  SOL   spot  @156            0.00001      0.001       0.001    10        1     5
+hyperliquid  PURR  spot  PURR/USDC       0.00000001   1           1        10        1     5
+lighter      SOL   perp  SOL             0.001        0.001       0.001    0         1     -
+lighter      ETH   perp  ETH             0.01         0.0001      0.005    10        1     -
+lighter      NVDA  perp  NVDA            0.001        0.001       0.025    10        1     -
+lighter      ETH   spot  ETH/USDC        0.01         0.0001      0.0001   0.000001  1     -
+okx          SOL   perp  SOL-USDT-SWAP   0.01         0.01        0.01     0         1     -
+okx          BTC   perp  BTC-USDT-SWAP   0.1          0.0001      0.0001   0         0.01  -
+okx          ETH   perp  ETH-USDT-SWAP   0.01         0.001       0.001    0         0.1   -
+okx          SOL   spot  SOL-USDT        0.01         0.000001    0.001    0         1     -
+okx          BTC   spot  BTC-USDT        0.1          0.00000001  0.00001  0         1     -
+"""
+"""Venue, canonical symbol, kind, the venue's own name, tick, lot, smallest size, smallest value, contract, figures."""
+ROOMS = tuple(VENUES)
+
+
+@pytest.mark.parametrize("row", ROWS.strip().splitlines(), ids=lambda row: "-".join(row.split()[:3]))
+def test_canonical_names_lead_to_the_venues_market_and_back(recorded, row):
+    """[venue] The recorded rows of all five: name, tick, lot, minima, contract and figures; and the way back."""
+    venue, symbol, kind, venue_symbol, tick, lot, least, value, contract, figures = row.split()
+    markets = recorded(venue)
+    market = markets.find(symbol, kind)
+    rules = market.facts
+    assert (market.venue, market.venue_symbol, market.kind) == (venue, venue_symbol, kind)
+    assert (market.price_text(rules.tick_i), market.size_text(rules.lot_i)) == (tick, lot)
+    assert market.size_text(rules.min_size_i) == least
+    assert (rules.min_notional, rules.contract_size) == (Decimal(value), Decimal(contract))
+    assert rules.significant_figures == (None if figures == "-" else int(figures))
+    assert market.lot() == Decimal(lot)
+    back = markets.named(venue_symbol)
+    assert (back.symbol, back.kind, back.facts) == (symbol, kind, rules)
+
+
+def test_the_table_has_perp_and_spot_of_every_venue():
+    """[client] A room added later is missed here."""
+    told = {tuple(row.split()[i] for i in (0, 2)) for row in ROWS.strip().splitlines()}
+    assert told == {(venue, kind) for venue in ROOMS for kind in ("perp", "spot")}
+
+
+@pytest.mark.parametrize("venue", ROOMS)
+def test_every_recorded_market_is_found_by_the_name_that_it_is_given(recorded, venue):
+    """[ours] venue symbol → canonical → venue symbol, for all that was recorded; no two markets meet."""
+    markets = recorded(venue)
+    listed = markets._feed.markets
+    for venue_symbol, rules in listed.items():
+        named = markets.named(venue_symbol)
+        assert markets.find(named.symbol, named.kind) == named
+        assert named.facts is rules
+    assert len({(markets.named(each).symbol, listed[each].kind) for each in listed}) == len(listed) > 1
+
+
+@pytest.mark.parametrize("kind", ["perp", "spot"])
+@pytest.mark.parametrize("venue", ROOMS)
+def test_the_front_door_and_the_venues_list_agree_on_a_name(venue, kind):
+    """[ours] What the room calls a coin without asking is what its simulator's list of markets leads to."""
+    room, markets = open_room(venue), markets_of(venue)
+    symbol = "ETH" if (venue, kind) == ("lighter", "spot") else "SOL"
+    market = markets.find(symbol, kind)
+    assert market.venue_symbol == room.venue_symbol(symbol, kind)
+    assert room.canonical(market.venue_symbol) == (symbol, kind)
+    assert markets.named(market.venue_symbol) == market
+    assert market.facts.tradable
+
+
 @pytest.mark.parametrize(
-    ("symbol", "kind", "venue_symbol", "tick", "lot", "least"),
+    ("venue", "symbol", "kind", "price", "size"),
     [
-        ("SOL", "perp", "SOL_USDC_PERP", "0.01", "0.01", "0.01"),
-        ("SOL", "spot", "SOL_USDC", "0.01", "0.01", "0.01"),
-        ("BTC", "perp", "BTC_USDC_PERP", "0.1", "0.00001", "0.00001"),
-        ("BONK", "spot", "BONK_USDC", "0.000000001", "10000", "10000"),
-        ("PYTH", "spot", "PYTH_USDC", "0.000001", "1", "1"),
+        ("backpack", "SOL", "perp", "140", "0.01"),
+        ("binance", "SOL", "perp", "140", "1"),
+        ("binance", "ETH", "perp", "2000", "0.005"),
+        ("binance", "ETH", "spot", "2300", "0.0044"),
+        ("hyperliquid", "SOL", "perp", "140", "0.08"),
+        ("hyperliquid", "SOL", "spot", "140", "0.072"),
+        ("lighter", "ETH", "perp", "2361.31", "0.005"),
+        ("lighter", "ETH", "perp", "1000", "0.01"),
+        ("lighter", "ETH", "spot", "2731.79", "0.0001"),
+        ("okx", "BTC", "perp", "100000", "0.0001"),
+        ("okx", "SOL", "spot", "140", "0.001"),
     ],
 )
-def test_canonical_names_lead_to_the_venues_market_and_back(backpack, symbol, kind, venue_symbol, tick, lot, least):
-    """[venue] The captured rows of Backpack: symbol, tick, lot and minimum of perp and spot, both ways."""
-    market = backpack.find(symbol, kind)
-    assert market.venue_symbol == venue_symbol
-    assert (market.price_text(market.facts.tick_i), market.size_text(market.facts.lot_i)) == (tick, lot)
-    assert market.size_text(market.facts.min_size_i) == least
-    assert market.lot() == Decimal(lot)
-    back = backpack.named(venue_symbol)
-    assert (back.symbol, back.kind, back.facts) == (symbol, kind, market.facts)
+def test_the_smallest_order_obeys_size_and_value_of_each_venue(recorded, venue, symbol, kind, price, size):
+    """[venue] `size: min`: the larger of the smallest size and the smallest value, up to the next lot."""
+    market = recorded(venue).find(symbol, kind)
+    price_i = int(Decimal(price).scaleb(market.facts.price_decimals))
+    smallest = market.smallest_order(price_i)
+    assert market.size_text(smallest) == size
+    market.check(size_i=smallest, price_i=price_i)
+    assert refusal(market, size_i=smallest - market.facts.lot_i, price_i=price_i) in ("MIN_SIZE", "MIN_NOTIONAL")
+
+
+@pytest.mark.parametrize(("symbol", "contracts", "size"), [("BTC", "3.01", "0.0301"), ("ETH", "3.01", "0.301")])
+def test_a_lot_of_contracts_is_a_lot_of_coins(recorded, symbol, contracts, size):
+    """[venue] OKX counts swaps in contracts of 0.01 BTC and 0.1 ETH, by 0.01; above the room all is coins."""
+    market = recorded("okx").find(symbol, "perp")
+    assert market.size_text(market.size_from(Decimal(contracts) * market.facts.contract_size)) == size
+    assert market.lot() / market.facts.contract_size == Decimal("0.01")
+    with pytest.raises(LocalRuleError, match="PRECISION"):
+        market.size_from(Decimal("3.015") * market.facts.contract_size)
+
+
+@pytest.mark.parametrize(
+    ("symbol", "kind", "wrong", "bid", "ask"),
+    [
+        ("SOL", "perp", "140.005", "140", "140.01"),
+        ("SOL", "perp", "12.3456", "12.345", "12.346"),
+        ("BTC", "perp", "100000.5", "100000", "100001"),
+        ("SOL", "spot", "140.005", "140", "140.01"),
+        ("PURR", "spot", "0.1234567", "0.12345", "0.12346"),
+    ],
+)
+def test_five_significant_figures_are_the_tick_of_hyperliquid(recorded, symbol, kind, wrong, bid, ask):
+    """[venue] The tick grows with the price; whole numbers pass at any length."""
+    market = recorded("hyperliquid").find(symbol, kind)
+    price_i = int(Decimal(wrong).scaleb(market.facts.price_decimals))
+    size_i = 2 * market.smallest_order(price_i)
+    assert refusal(market, size_i=size_i, price_i=price_i) == "PRECISION"
+    for is_ask, price in ((False, bid), (True, ask)):
+        passive = market.passive_price(price_i, is_ask=is_ask)
+        assert market.price(passive) == Decimal(price)
+        market.check(size_i=size_i, price_i=passive)
+
+
+@pytest.mark.parametrize(
+    ("venue", "symbol", "kind", "words"),
+    [
+        ("backpack", "SOLL", "spot", "nearest names are SOL"),
+        ("binance", "SLO", "perp", "nearest names are SOL"),
+        ("hyperliquid", "USOL", "spot", "nearest names are SOL"),
+        ("lighter", "SLO", "perp", "SOL"),
+        ("lighter", "SOL", "spot", "lighter has no spot market for SOL"),
+        ("lighter", "ETHH", "spot", "nearest names are ETH"),
+        ("okx", "SOLANA", "perp", "nearest names are SOL"),
+        ("okx", "SOL/EUR", "spot", "okx has no spot market for SOL/EUR"),
+    ],
+)
+def test_a_name_that_a_venue_does_not_have_is_answered_with_its_nearest(recorded, venue, symbol, kind, words):
+    """[client] The venue, the kind and the name asked for, and what was probably meant; Lighter has no SOL spot."""
+    with pytest.raises(LocalRuleError) as unknown:
+        recorded(venue).find(symbol, kind)
+    assert unknown.value.code == "UNKNOWN_SYMBOL"
+    assert words in unknown.value.hint
+    assert f"{venue} has no {kind} market for {symbol}" in unknown.value.hint
+
+
+@pytest.mark.parametrize(
+    ("venue", "venue_symbol", "near"),
+    [
+        ("backpack", "SOL_USDC_PREP", "SOL_USDC_PERP"),
+        ("binance", "SOLUSDT", "SOLUSDT_PERP"),
+        ("hyperliquid", "@157", "@156"),
+        ("lighter", "ETH-USDC", "ETH/USDC"),
+        ("okx", "SOL-USDT-SWP", "SOL-USDT-SWAP"),
+    ],
+)
+def test_a_venue_symbol_that_is_not_there_is_answered_with_the_nearest(recorded, venue, venue_symbol, near):
+    """[ours] Each venue's own grammar; no spot SOL was recorded of Binance, so its perp is the nearest."""
+    with pytest.raises(LocalRuleError) as unknown:
+        recorded(venue).named(venue_symbol)
+    assert (unknown.value.code, near in unknown.value.hint) == ("UNKNOWN_SYMBOL", True)
+
+
+def test_the_quote_can_be_chosen_where_a_venue_has_two(recorded):
+    """[venue] OKX lists SOL against USDT and USD: the bare name is the first, the way back keeps the other's quote."""
+    markets = recorded("okx")
+    assert [markets.find(name, "spot").venue_symbol for name in ("SOL", "SOL/USDT", "SOL/USD")] == [
+        *("SOL-USDT", "SOL-USDT", "SOL-USD")
+    ]
+    assert markets.named("SOL-USD").symbol == "SOL/USD"
 
 
 def test_a_lot_above_one_is_a_grid_of_ten_thousands(backpack):
@@ -122,10 +343,8 @@ def test_what_is_no_market_is_refused_whatever_it_looks_like(backpack, symbol):
     assert unknown.value.code == "UNKNOWN_SYMBOL"
 
 
-def test_an_unknown_venue_symbol_is_answered_with_the_nearest(backpack):
-    """[ours] The way back too."""
-    with pytest.raises(LocalRuleError, match="SOL_USDC_PERP"):
-        backpack.named("SOL_USDC_PREP")
+def test_an_empty_venue_symbol_names_no_market(backpack):
+    """[ours] Nothing is near to nothing."""
     with pytest.raises(LocalRuleError, match="has no market"):
         backpack.named("")
 

@@ -135,4 +135,3 @@ def test_editor_and_engine_are_of_one_mind_about_broken_files(path):
         # Not a text that a schema could be held against.
         return
     assert codes <= ENGINE_ONLY or not schema_takes(path)
-

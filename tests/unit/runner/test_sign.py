@@ -160,7 +160,7 @@ def test_whatever_is_spoiled_is_found(runs, capsys, spoil, words):
     folder = disk.make_run(runs)
     sign(capsys, folder)
     spoil(folder)
-    code, out, err = run(capsys, "verify", folder)
+    code, out, _ = run(capsys, "verify", folder)
     assert code == 1
     assert words in out
     assert run(capsys, "report", folder)[0] == 0
@@ -182,6 +182,36 @@ def resum(folder):
 def edit_statement(folder, old, new):
     path = next(folder.glob("seal/signatures/*.json"))
     path.write_text(path.read_text().replace(old, new))
+
+
+@pytest.mark.parametrize("name", ["/etc/passwd", "orders/../../x", "log.jsonl"])
+def test_a_manifest_of_other_files_is_refused(runs, capsys, name):
+    """[ours] No manifest makes verify read what is no evidence."""
+    folder = disk.make_run(runs)
+    sign(capsys, folder)
+    path = folder / "seal/manifest.json"
+    path.write_text(path.read_text().replace('"path": "inputs.json"', f'"path": "{name}"'))
+    code, _, err = run(capsys, "verify", folder)
+    assert code == 2
+    assert "lists what no seal covers" in err
+
+
+def test_a_seal_that_leaves_evidence_out_is_not_believed(runs, capsys):
+    """[ours] A signer cannot sign less than the whole run."""
+    folder = disk.make_run(runs)
+    (folder / "inputs.json").rename(folder / "away.json")
+    code, _, err = sign(capsys, folder)
+    assert (code, err) == (2, f"{folder.name} cannot be signed: it has no inputs.json.\n")
+    (folder / "away.json").rename(folder / "inputs.json")
+    sign(capsys, folder)
+    path = folder / "seal/manifest.json"
+    document = json.loads(path.read_text())
+    document["files"] = [row for row in document["files"] if row["path"] != "inputs.json"]
+    path.write_text(json.dumps(document))
+    (folder / "inputs.json").unlink()
+    code, out, _ = run(capsys, "verify", folder)
+    assert code == 1
+    assert "does not cover inputs.json" in out
 
 
 def test_only_the_key_that_is_asked_for_counts(runs, capsys):

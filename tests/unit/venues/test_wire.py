@@ -79,10 +79,10 @@ async def test_a_request_leaves_as_it_was_signed_and_its_answer_is_whole():
     server.answers = [reply(b"[1]", "201 Created", "X-Used-Weight: 7")]
     async with wired(server) as (wire, base):
         call = HttpCall("POST", "/a?b=[c]:,'%2F'&d=\"|", b'{"x":1}', (("X-Key", "k"),))
-        answer = await wire.request(base + "/root", call, 2)
+        answer = await wire.request(base + "/stem", call, 2)
     assert (answer.status, answer.body, answer.headers["x-used-weight"]) == (201, b"[1]", "7")
     line, headers, body = server.heard[0]
-    assert line == "POST /root/a?b=[c]:,'%2F'&d=\"| HTTP/1.1"
+    assert line == "POST /stem/a?b=[c]:,'%2F'&d=\"| HTTP/1.1"
     assert (headers["x-key"], headers["user-agent"], body) == ("k", "roundtrip", b'{"x":1}')
 
 

@@ -152,6 +152,24 @@ def test_two_programs_on_one_key_collide_and_recover():
     body_of(body)
 
 
+def test_an_order_whose_nonce_cannot_be_read_is_not_in_doubt():
+    """[ours] The reading before the submit fails for good: LocalRuleError, nothing was sent; later orders go out."""
+    outage = {"action": "error_before", "on": "http", "kind": "other", "after_ms": 60_000, "until_ms": 90_000}
+
+    async def body(opened):
+        await opened.clock.sleep(61)
+        opened.dialect._next_nonce = None
+        order = await opened.rest()
+        assert (order.state, order.code, order.in_doubt) == (State.FAILED, "VENUE_UNAVAILABLE", False)
+        assert opened.placed() == 0
+        await opened.clock.sleep(30)
+        later = await opened.rest()
+        assert await opened.desk.settle(later) == 0
+        assert later.state is State.CANCELLED
+
+    body_of(body, faults=[outage])
+
+
 def test_many_orders_at_once_share_one_count_of_nonces():
     """[ours] Placed and cancelled side by side: each is settled, whatever was refused for its nonce meanwhile."""
 
