@@ -183,7 +183,8 @@ class Markets:
         names = sorted({f.base for f in self._feed.markets.values() if f.kind == kind and f.quote in wanted})
         nearest = difflib.get_close_matches(base.upper(), names, n=3, cutoff=0.5)
         hint = f"{self._feed.name} has no {kind} market for {symbol}"
-        hint += f"; the nearest names are {', '.join(nearest)}" if nearest else f"; it has {len(names)} {kind} markets"
+        listed = ", ".join(names) if len(names) <= 8 else f"{len(names)} {kind} markets"
+        hint += f"; the nearest names are {', '.join(nearest)}" if nearest else f"; it has {listed or 'none'}"
         raise LocalRuleError("UNKNOWN_SYMBOL", hint)
 
     def named(self, venue_symbol: str) -> Market:

@@ -170,7 +170,6 @@ class _Chase:
         if self.wanted.price_offset_ticks < 0 or not self.wanted.interval_secs > 0:
             raise LocalRuleError("PRICE_RANGE", "the offset must be 0 ticks or more away, the interval above 0 s")
         self.orders.trackings.append(self.result)
-        self.result.mid_at_start = self.orders.positions.mid(self.market)
         self.deadline = self.pace.monotonic() + self.wanted.timeout_secs
         try:
             self.result.reason = await self._chase()
@@ -195,6 +194,8 @@ class _Chase:
             own_i = await self._own_best()
             if own_i is None:
                 return self._ended() or Reason.TIMEOUT
+            if result.mid_at_start is None:
+                result.mid_at_start = orders.positions.mid(self.market)
             price_i = self._price(own_i)
             size_i = self.market.floor_size(free_i)
             if price_i > 0 and size_i < self.market.smallest_order(price_i, reduce_only=wanted.reduce_only):

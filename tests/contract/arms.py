@@ -297,7 +297,7 @@ def play(arm: str, venue: str, body: Body, **setup: Any) -> None:
 
 
 def rooms(arms: Sequence[str] = ("memory", "loopback"), kinds: Sequence[str] = ("perp",)) -> Any:
-    """Parametrise ``arm, venue, kind`` over every room; a room without spot is left out of spot."""
+    """Parametrise ``arm, venue, kind`` over every room that has a simulator."""
     rows = []
     for arm in arms:
         for venue in ROOMS:

@@ -75,8 +75,8 @@ class Agenda:
 
 
 def json_bytes(value: Any) -> bytes:
-    """JSON with keys in alphabetical order."""
-    return msgspec.json.encode(value, order="sorted")
+    """JSON with keys in alphabetical order; a number that was kept as its text is echoed as that text."""
+    return msgspec.json.encode(value, order="sorted", enc_hook=str)
 
 
 def json_text(value: Mapping[str, Any]) -> str:

@@ -216,6 +216,25 @@ def test_the_smallest_order_obeys_size_and_value_of_each_venue(recorded, venue, 
     assert refusal(market, size_i=smallest - market.facts.lot_i, price_i=price_i) in ("MIN_SIZE", "MIN_NOTIONAL")
 
 
+def test_only_perps_of_binance_may_close_below_the_smallest_value(recorded):
+    """[venue] Binance's futures excuse reduce-only orders; elsewhere the documents do not, so nothing does here."""
+    free = {
+        (venue, kind)
+        for venue, symbol, kind, *_ in map(str.split, ROWS.strip().splitlines())
+        if recorded(venue).find(symbol, kind).facts.closes_below_minimum
+    }
+    assert free == {("binance", "perp")}
+    for venue, size in (("binance", "0.001"), ("hyperliquid", "0.1"), ("lighter", "0.1")):
+        market = recorded(venue).find("ETH", "perp")
+        price_i = 100 * 10**market.facts.price_decimals
+        assert market.size_text(market.smallest_order(price_i)) == "0.1"
+        size_i = market.smallest_order(price_i, reduce_only=True)
+        assert market.size_text(size_i) == size
+        market.check(size_i=size_i, price_i=price_i, reduce_only=True)
+        if size == "0.001":
+            assert refusal(market, size_i=size_i, price_i=price_i) == "MIN_NOTIONAL"
+
+
 @pytest.mark.parametrize(("symbol", "contracts", "size"), [("BTC", "3.01", "0.0301"), ("ETH", "3.01", "0.301")])
 def test_a_lot_of_contracts_is_a_lot_of_coins(recorded, symbol, contracts, size):
     """[venue] OKX counts swaps in contracts of 0.01 BTC and 0.1 ETH, by 0.01; above the room all is coins."""
@@ -360,7 +379,7 @@ def test_a_bare_name_means_the_first_quote_that_the_venue_prefers():
     assert [markets.named(s).symbol for s in ("SOLUSDC", "SOLUSDT", "XEUR")] == ["SOL", "SOL/USDT", "X/EUR"]
     with pytest.raises(LocalRuleError, match="UNKNOWN_SYMBOL"):
         markets.find("X", "perp")
-    with pytest.raises(LocalRuleError, match="3 perp markets"):
+    with pytest.raises(LocalRuleError, match="it has AAA, BBB, CCC"):
         Markets(Feed([facts("A1", "AAA"), facts("B1", "BBB"), facts("C1", "CCC")])).find("ZZZ", "perp")
 
 

@@ -22,7 +22,7 @@ def fixture(name):
     """A recorded payload; skips where the recordings are missing."""
     path = FIXTURES / name
     if not path.exists():
-        pytest.skip(f"no recorded payloads at {FIXTURES}")
+        pytest.skip("../shared with the recorded payloads is missing", allow_module_level=True)
     text = path.read_text()
     if name.endswith(".jsonl"):
         return [json.loads(line) for line in text.splitlines() if line]
