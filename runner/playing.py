@@ -30,7 +30,7 @@ from runner.plan_page import plan_page
 from runner.run import Folders, Interruption, run_plan
 from runner.scenario import Scenario
 from runner.sims import DEFAULT_PORT, Lines, SimsError, read_faults, read_sims, simulators
-from runner.site import credentials_of, open_site
+from runner.site import account_name, credentials_of, open_site
 from venues import VENUES
 from venues.errors import LocalRuleError
 from venues.simulation.faults import Faults
@@ -91,13 +91,16 @@ def play_files(args: argparse.Namespace, outside: Outside, argv: Sequence[str]) 
     if environment.on != "sim" or sims is not None:
         # Before a run folder is made: every key of every venue, all that are missing at once.
         texts: list[str] = []
+        accounts: list[str] = []
         for venue in dict.fromkeys(venue for plan, _ in plans for venue in plan.venues):
             try:
-                credentials_of(venue, environment, sims)
+                accounts.append(account_name(venue, credentials_of(venue, environment, sims)))
             except WrongInput as wrong:
                 texts += wrong.texts
         if texts:
             raise WrongInput(texts)
+        if environment.on != "sim" and args.progress != "json":
+            sys.stdout.write(f"Trading on {environment.on} with the accounts {', '.join(accounts)}\n")
     worst = 0
     for plan, text in plans:
         code = play_plan(
