@@ -33,7 +33,7 @@ setup: .venv/.ready
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Roundtrip needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(PIP) install --no-deps --require-hashes -r requirements.lock
-	$(PIP) install --no-deps -e .
+	$(PIP) install --no-deps --config-settings editable_mode=compat -e .
 	@touch $@
 
 .venv/.tested: .venv/.ready requirements-test.lock

@@ -182,6 +182,7 @@ class VenuePlay:
                 chance=self.shared.chance.fork(f"play/{self.name}"),
                 side=scenario.side,
                 size=scenario.size,
+                recovering=self.left_by is not None,
             )
             market = self.trade.market
             self.shared.positions.follow(market)

@@ -127,6 +127,7 @@ class Trading:
         chance: Chance,
         side: str = "buy",
         size: Size = Amount(),
+        recovering: bool = False,
     ) -> None:
         self.router = router
         self.venue = venue
@@ -140,6 +141,8 @@ class Trading:
         """``buy`` or ``sell``: what the scenario opens with."""
         self.size = size
         """The scenario's size in words."""
+        self.recovering = recovering
+        """An earlier process traded, so our own fills do not tell all that is ours."""
         self.desk: Orders = router.desk(venue)
         self.market: Market = router.market(venue, symbol, kind)
         self._legs = 0
@@ -346,7 +349,7 @@ class Trading:
         sent: list[Order] = []
         fruitless = 0
         while fruitless < _CLOSE_TRIES and len(sent) < _MOST_CLOSES:
-            held = await self.position()
+            held = await self._ours()
             size_i = self.market.whole_lots(held)
             if self._is_dust(held):
                 return sent
@@ -375,7 +378,7 @@ class Trading:
                 )
             else:
                 await self.clock.sleep(_AFTER_REFUSAL_SECS)
-        left = await self.position()
+        left = await self._ours()
         if self._is_dust(left):
             return sent
         raise ActFailed(
@@ -383,6 +386,17 @@ class Trading:
             f"{plain(left)} {self.symbol} is still open on {self.venue} after {len(sent)} closing orders",
             "Close the rest on the exchange's own page.",
         )
+
+    async def _ours(self) -> Decimal:
+        """
+        What is to be closed. A perp's position is bounded by reduce-only; coins are not, so on spot never more than
+        our own trades: coins that arrive from elsewhere during a play are not ours to sell.
+        """
+        held = await self.position()
+        if self.kind == "perp" or self.recovering:
+            return held
+        traded = self.traded()
+        return min(held, traded, key=abs) if (held > 0) == (traded > 0) else Decimal(0)
 
     def _is_dust(self, held: Decimal) -> bool:
         return abs(held) < (dust_of(self.market) if self.kind == "spot" else self.market.lot())

@@ -91,7 +91,10 @@ ACTIONS: Final[Mapping[str, ActionFacts]] = {
     ),
     "lose_reply": ActionFacts(_HTTP, {}, "Executed, and the connection breaks before the answer."),
     "execute_late": ActionFacts(
-        _HTTP, {"ms": 1000}, "Nothing happens for ms; then the request is executed and its connection breaks."
+        _HTTP,
+        {"ms": 1000, "breaks_ms": None},
+        "Nothing happens for ms; then the request is executed and its connection breaks. With breaks_ms the "
+        "connection breaks after that time already (0: at once), while the request is still on its way.",
     ),
 }
 """Every action a rule may name."""
@@ -301,6 +304,7 @@ def _text(value: object) -> str:
 
 _PARAMS: Final[Mapping[str, Callable[[object], Any]]] = {
     "ms": _whole(0),
+    "breaks_ms": _whole(0),
     "count": _whole(2, 100),
     "status": _whole(400, 599),
     "code": _whole(1000, 4999),

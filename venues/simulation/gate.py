@@ -43,6 +43,13 @@ class _Late(msgspec.Struct, frozen=True):
     stream: GatedStream | None = None
 
 
+class _Break(msgspec.Struct, frozen=True):
+    """A stream whose connection breaks at ``due_ms``."""
+
+    due_ms: int
+    stream: GatedStream
+
+
 class _Waiting(msgspec.Struct, frozen=True):
     """A message, or with ``text`` None the end of the stream, that may not leave before ``due_ms``."""
 
@@ -193,6 +200,7 @@ class FaultGate:
         self._streams: list[GatedStream] = []
         self._ended: list[GatedStream] = []
         self._late: list[_Late] = []
+        self._breaks: list[_Break] = []
         self._readings: OrderedDict[tuple[object, ...], Reply] = OrderedDict()
         self._asleep_until_ms: int | None = None
         self._touched = anyio.Event()
@@ -229,7 +237,7 @@ class FaultGate:
             case "execute_late":
                 self._late.append(_Late(self.clock.now_ms() + params["ms"], request))
                 self.touch()
-                await self.clock.sleep(params["ms"] / 1000)
+                await self.clock.sleep(_breaks_ms(rule) / 1000)
                 return Dropped("the request was executed late and its answer was lost")
             case "delay":
                 reply = self._execute(request, kind)
@@ -256,7 +264,9 @@ class FaultGate:
                 return
             case "execute_late":
                 assert rule is not None
-                self._late.append(_Late(self.clock.now_ms() + rule.params["ms"], text, stream))
+                now_ms = self.clock.now_ms()
+                self._late.append(_Late(now_ms + rule.params["ms"], text, stream))
+                self._breaks.append(_Break(now_ms + _breaks_ms(rule), stream))
             case "delay":
                 assert rule is not None
                 stream.answer_late(rule.params["ms"])
@@ -302,6 +312,11 @@ class FaultGate:
                     self.app.http(late.request)
                 elif late.stream is not None:
                     self._execute_unheard(late.stream, late.request)
+        broken = [each for each in self._breaks if each.due_ms <= now_ms]
+        if broken:
+            self._breaks = [each for each in self._breaks if each.due_ms > now_ms]
+            for each in broken:
+                each.stream.cut(ABNORMAL, "")
         self.app.advance()
         for stream in list(self._streams):
             stream.release(now_ms)
@@ -309,7 +324,7 @@ class FaultGate:
 
     def next_due_ms(self) -> int:
         """Unix milliseconds of the next thing that is due in the simulator or in the gate."""
-        due = [self.app.next_due_ms(), *(late.due_ms for late in self._late)]
+        due = [self.app.next_due_ms(), *(each.due_ms for each in (*self._late, *self._breaks))]
         due += [at_ms for stream in self._streams if (at_ms := stream.next_due_ms()) is not None]
         return min(due)
 
@@ -369,6 +384,12 @@ def _reading(request: Request) -> tuple[object, ...]:
     """What makes two readings the same: method, path, body, and the query without its per-request part."""
     query = tuple(pair for pair in parse_qsl(request.query, keep_blank_values=True) if pair[0] not in _PER_REQUEST)
     return (request.method, request.path, query, request.body)
+
+
+def _breaks_ms(rule: FaultRule) -> int:
+    """How long after a request that is executed late its connection breaks: with the execution at the latest."""
+    breaks_ms = rule.params["breaks_ms"]
+    return int(rule.params["ms"] if breaks_ms is None else min(breaks_ms, rule.params["ms"]))
 
 
 def _gateway_error(rule: FaultRule) -> Reply:

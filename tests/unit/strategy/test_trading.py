@@ -56,6 +56,21 @@ async def test_the_smallest_size_is_one_the_venue_takes(venue: Stack) -> None:
     assert (await trade.proof()).flat()
 
 
+@contract(arms=memory, kinds=("spot",))
+async def test_coins_that_arrive_from_elsewhere_are_not_sold(venue: Stack) -> None:
+    """[ours] On spot nothing bounds a sale but our own trades: a deposit in mid-play stays, and is said aloud."""
+    trade = trading(venue)
+    await trade.market_order("buy", await trade.size_i(Amount(), is_ask=False))
+    bought = trade.traded()
+    account = venue.desk.positions.account(venue.venue)
+    account.baselines[venue.market.facts.base] -= 1
+    sold = sum(order.filled for order in await trade.market_close())
+    assert 0 < sold <= bought
+    with pytest.raises(ActFailed) as said:
+        await trade.flat_proof(within_secs=1)
+    assert said.value.code == "NOT_FLAT"
+
+
 @contract(arms=memory)
 async def test_sizes_in_words_become_sizes_on_the_grid(venue: Stack) -> None:
     """[client] Base units exactly, dollars rounded down; below the minimum or off the lot is refused by name."""

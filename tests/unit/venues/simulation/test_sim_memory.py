@@ -331,6 +331,20 @@ def test_a_request_executed_late_is_executed_after_the_client_gave_up(timeout_se
     play([{"action": "execute_late", "kind": "place", "params": {"ms": 3000}}], body)
 
 
+def test_a_client_may_see_the_break_before_its_late_request_is_executed():
+    """[ours] A broken connection now, an order in three seconds: absence at once proves nothing."""
+
+    async def body(stage):
+        with pytest.raises(Broken):
+            await stage.ask("/place")
+        assert stage.ms() == pytest.approx(0, abs=6)
+        assert stage.venue.placed == []
+        await stage.clock.sleep(3.01)
+        assert len(stage.venue.placed) == 1
+
+    play([{"action": "execute_late", "kind": "place", "params": {"ms": 3000, "breaks_ms": 0}}], body)
+
+
 @pytest.mark.parametrize(("action", "executed"), [("error_before", 0), ("error_after", 1)])
 def test_an_error_status_says_nothing_about_execution(action, executed):
     """[ours] Both look the same to the client."""

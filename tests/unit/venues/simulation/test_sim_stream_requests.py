@@ -125,6 +125,25 @@ def test_an_order_executed_late_is_executed_even_when_its_client_has_gone(hangs_
     play([{"action": "execute_late", "on": "http", "kind": "place", "params": {"ms": 2000}}], body)
 
 
+@pytest.mark.parametrize("breaks_ms", [0, 500])
+def test_a_connection_may_break_before_its_late_order_is_executed(breaks_ms):
+    """[gap] The client sees a broken line while the order is still on its way; until then the line carries words."""
+
+    async def body(app, gate, first, second):
+        sent_ms = app.clock.now_ms()
+        await first.send("place 1")
+        if breaks_ms:
+            await first.send("login")
+        assert await heard(first, 1) == [*(["other answer to login"] if breaks_ms else []), "broken"]
+        assert app.done == []
+        assert await heard(second) == ["order place 1"]
+        assert app.done == [("place 1", sent_ms + 2000)]
+        assert len(app.peers) == 1
+
+    late = {"ms": 2000, "breaks_ms": breaks_ms}
+    play([{"action": "execute_late", "on": "http", "kind": "place", "params": late}], body)
+
+
 def test_a_delayed_order_is_executed_at_once_and_answered_later():
     """[gap] The answer, and what follows it on that stream, comes 800 ms later; other streams hear at once."""
 
