@@ -56,6 +56,8 @@ accept:
   logs_complete: true
 """
 
+TRACKING_CLOSE = "tracking_close: {interval_secs: 5, timeout_secs: 20, require_filled: false}"
+
 
 @dataclass
 class Ran:
@@ -78,7 +80,7 @@ def text_of(chance: Chance) -> str:
         side=chance.pick(["buy", "sell"]),
         size=chance.pick(["min", "60 USD", "400 USD"]),
         interval=chance.pick([2, 5, 10]),
-        close=chance.pick(["market_close", "tracking_close: {interval_secs: 5, timeout_secs: 20, require_filled: false}"]),
+        close=chance.pick(["market_close", TRACKING_CLOSE]),
     )
 
 
@@ -205,7 +207,8 @@ def _tell(results: Sequence[Ran], twice: Sequence[Ran]) -> int:
         print(f"NEVER HIT: fault {action}")
     verdicts = Counter(ran.verdict for ran in results)
     hours = sum(ran.virtual_secs for ran in results) / 3600
-    print(f"verdicts: {dict(verdicts)}; {hours:.1f} h of virtual time; twice with equal bytes: {len(twice) - len(unequal)}")
+    equal = len(twice) - len(unequal)
+    print(f"verdicts: {dict(verdicts)}; {hours:.1f} h of virtual time; twice with equal bytes: {equal}")
     print(f"faults fired: {dict(sorted(fired.items()))}")
     print(f"simulate: {len(results) - len(failed)} passed, {len(failed)} failed")
     return 1 if failed or unequal or never else 0

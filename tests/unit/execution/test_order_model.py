@@ -358,7 +358,9 @@ _WORDS = st.one_of(
     st.builds(trade, st.sampled_from(["T1", "T2", "T3", "T4"]), st.integers(1, 60), st.integers(0, 9)),
     st.builds(
         Deed,
-        kind=st.sampled_from(["sent", "acked", "queued", "refused", "doubt", "cancel_requested", "cancel_acked", "settled"]),
+        kind=st.sampled_from(
+            ["sent", "acked", "queued", "refused", "doubt", "cancel_requested", "cancel_acked", "settled"]
+        ),
         code=st.sampled_from(["", "IN_DOUBT", "REFUSED"]),
         venue_id=st.sampled_from(["", "V1"]),
     ),

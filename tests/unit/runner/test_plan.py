@@ -12,8 +12,9 @@ from runner.plan import Plan, longest_secs, make_plan, plan_json
 from runner.scenario import Scenario, SizeSpec
 from steps import STEPS
 from tests.e2e.virtual import SCENARIOS
+from venues import VENUES
 
-KNOWN = ("backpack", "twin")
+KNOWN = (*VENUES, "twin")
 
 
 def scenario(path: Path = SCENARIOS / "e2e_all.yaml") -> Scenario:

@@ -16,13 +16,31 @@ SEED = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
 NOW_MS = 1700000000000
 # Shapes of order_query_futures.json and order_ack_spot.json, with our own numbers.
 ROW = {
-    "orderId": 9, "symbol": "SOLUSDT", "status": "NEW", "clientOrderId": "7", "price": "140.00", "side": "BUY",
-    "origQty": "0.50", "executedQty": "0.00", "timeInForce": "GTX", "type": "LIMIT", "reduceOnly": False,
-    "updateTime": NOW_MS, "time": NOW_MS,
+    "orderId": 9,
+    "symbol": "SOLUSDT",
+    "status": "NEW",
+    "clientOrderId": "7",
+    "price": "140.00",
+    "side": "BUY",
+    "origQty": "0.50",
+    "executedQty": "0.00",
+    "timeInForce": "GTX",
+    "type": "LIMIT",
+    "reduceOnly": False,
+    "updateTime": NOW_MS,
+    "time": NOW_MS,
 }
 TRADE = {
-    "symbol": "SOLUSDT", "id": 1, "orderId": 9, "price": "140.00", "qty": "0.20", "commission": "0.01",
-    "commissionAsset": "USDT", "time": NOW_MS, "buyer": True, "maker": True,
+    "symbol": "SOLUSDT",
+    "id": 1,
+    "orderId": 9,
+    "price": "140.00",
+    "qty": "0.20",
+    "commission": "0.01",
+    "commissionAsset": "USDT",
+    "time": NOW_MS,
+    "buyer": True,
+    "maker": True,
 }
 NO_ORDER = (400, {"code": -2013, "msg": "Order does not exist."})
 
@@ -266,7 +284,10 @@ def test_the_dead_mans_switch_is_for_perps():
 def test_both_lists_of_markets_become_one():
     """[venue] Perp and spot under names that differ."""
     row = {
-        "symbol": "SOLUSDT", "status": "TRADING", "baseAsset": "SOL", "quoteAsset": "USDT",
+        "symbol": "SOLUSDT",
+        "status": "TRADING",
+        "baseAsset": "SOL",
+        "quoteAsset": "USDT",
         "filters": [
             {"filterType": "PRICE_FILTER", "tickSize": "0.01"},
             {"filterType": "LOT_SIZE", "stepSize": "0.01", "minQty": "0.01", "maxQty": "100"},
