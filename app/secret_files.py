@@ -1,13 +1,18 @@
-"""A secret from the environment: the variable itself, or the private file that a variable with ``_FILE`` names."""
+"""
+A secret by the name of its environment variable: the variable itself, the private file that a variable with ``_FILE``
+names, or the system keyring (service ``roundtrip``), where the extra ``keyring`` is installed.
+"""
 
 from __future__ import annotations
 
 import os
 import stat
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Final
 
 SUFFIX: Final = "_FILE"
+KEYRING_SERVICE: Final = "roundtrip"
 _MAX_BYTES: Final = 65_536
 
 
@@ -17,18 +22,31 @@ class SecretFileError(Exception):
 
 def read_secret(name: str, environ: Mapping[str, str]) -> str:
     """
-    The secret under ``name``, or in the file under ``name`` + ``_FILE``; without white space around, empty for none.
+    The secret under ``name``, in the file under ``name`` + ``_FILE``, or in the system keyring as ``roundtrip`` / name;
+    without white space around, empty for none.
 
-    The variable itself wins. The file must be an ordinary one that only its owner may read (mode 0600 or 0400).
+    The first of them wins. The file must be an ordinary one that only its owner may read (mode 0600 or 0400).
 
     Raises:
-        SecretFileError: the file cannot be read, others may read it, or it is no short text.
+        SecretFileError: the file cannot be read, others may read it, or it is no short text; or the keyring is locked.
     """
     text = environ.get(name, "").strip()
     path = environ.get(name + SUFFIX, "").strip()
-    if text or not path:
+    if text:
         return text
-    return _read(name + SUFFIX, path)
+    return _read(name + SUFFIX, path) if path else _from_keyring(name)
+
+
+def _from_keyring(name: str) -> str:
+    try:
+        keyring = import_module("keyring")
+    except ImportError:
+        return ""
+    try:
+        return str(keyring.get_password(KEYRING_SERVICE, name) or "").strip()
+    except Exception as error:
+        # Each system's keyring has errors of its own; none of their texts is ours to repeat.
+        raise SecretFileError(f"The system keyring cannot be asked for {name} ({type(error).__name__}).") from None
 
 
 def _read(variable: str, path: str) -> str:

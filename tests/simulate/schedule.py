@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 from core.chance import Chance
 from venues.simulation.faults import ACTIONS
@@ -12,9 +13,18 @@ CALM_MS = 90_000
 
 
 def schedule(chance: Chance, most: int = 5) -> list[dict[str, Any]]:
-    """Zero to ``most`` rules, each a row that ``Faults.load`` takes; often the pair that makes an order doubtful."""
+    """Zero to ``most`` rules, each a row that ``Faults.load`` takes; often after those of one of :data:`STORIES`."""
     rules = [_rule(chance) for _ in range(chance.integer(0, most))]
-    return [*_doubt(chance), *rules] if chance.happens(0.3) else rules
+    return [*chance.pick(STORIES)(chance), *rules] if chance.happens(0.4) else rules
+
+
+def calm_ms(rules: Sequence[Mapping[str, Any]]) -> int:
+    """Milliseconds after the start from which these rules cannot touch anything any more."""
+    ends = [rule.get("until_ms", CALM_MS) + (rule.get("params") or {}).get("ms", 0) for rule in rules]
+    return max(ends, default=0)
+
+
+# Each story is what one clause of the settlement rule is there for; chance alone would rarely tell it.
 
 
 def _doubt(chance: Chance) -> list[dict[str, Any]]:
@@ -27,6 +37,69 @@ def _doubt(chance: Chance) -> list[dict[str, Any]]:
     if silence["action"] == "delay":
         silence["params"] = {"ms": chance.integer(2_000, 20_000)}
     return [struck, silence]
+
+
+def _late(chance: Chance) -> list[dict[str, Any]]:
+    """The line breaks while an order is still on its way, and the streams do not speak of orders for a while."""
+    params = {"ms": chance.integer(300, 4_900), "breaks_ms": chance.integer(0, 200)}
+    place = {"action": "execute_late", "on": "http", "kind": "place", "nth": [chance.integer(1, 3)], "params": params}
+    return [{**place, "until_ms": CALM_MS}, *_mute(chance.integer(5_000, 40_000))]
+
+
+def _stale(chance: Chance) -> list[dict[str, Any]]:
+    """As :func:`_late`, and readings are as old as the venue's read lag allows; cancels get lost meanwhile."""
+    until_ms = 8_500
+    # It is executed so late that a reading at the end of the window may still be from before it.
+    params = {"ms": chance.integer(4_000, 4_900), "breaks_ms": 0}
+    place = {"action": "execute_late", "on": "http", "kind": "place", "nth": [1], "params": params}
+    reads = [{"action": "stale_read", "on": "http", "kind": kind} for kind in ("order", "open_orders", "history")]
+    lost = {"action": "drop", "on": "http", "kind": "cancel"}
+    return [{**rule, "until_ms": until_ms} for rule in (place, *reads, lost)] + _mute(until_ms)
+
+
+def _dark(chance: Chance) -> list[dict[str, Any]]:
+    """An order's answer is lost, and for longer than a settlement is tried nothing tells or ends its fate."""
+    until_ms = chance.integer(36_000, 45_000)
+    answer = {"action": "lose_reply", "on": "http", "kind": "place", "nth": [1], "until_ms": until_ms}
+    blind = [
+        {"action": "drop", "on": "http", "kind": kind, "until_ms": until_ms}
+        for kind in ("order", "history", "cancel")
+    ]
+    return [answer, *blind, *_mute(until_ms)]
+
+
+def _slow(chance: Chance) -> list[dict[str, Any]]:
+    """Cancels are acknowledged at once and take effect later, and the streams may keep silent about it."""
+    params = {"ms": chance.integer(200, 6_000)}
+    cancel = {"action": "slow_cancel", "on": "engine", "kind": "cancel", "until_ms": CALM_MS, "params": params}
+    return [cancel, *(_mute(chance.integer(5_000, 40_000)) if chance.happens(0.5) else [])]
+
+
+def _cut(chance: Chance) -> list[dict[str, Any]]:
+    """All streams end in place of a word about an order or a fill."""
+    kind = chance.pick(["order", "fill"])
+    nth = sorted({chance.integer(1, 6) for _ in range(3)})
+    return [{"action": "disconnect", "on": "ws", "kind": kind, "nth": nth, "until_ms": CALM_MS}]
+
+
+def _double(chance: Chance) -> list[dict[str, Any]]:
+    """Words about fills come twice, or after the end of their order; matches are partial."""
+    fills = chance.pick([("duplicate", {"count": 2}), ("reorder", {"ms": chance.integer(100, 3_000)})])
+    words = [
+        {"action": fills[0], "on": "ws", "kind": kind, "params": fills[1], "until_ms": CALM_MS, "every": 2}
+        for kind in ("fill", "order")
+    ]
+    part = {"action": "partial_fill", "on": "engine", "kind": "match", "until_ms": CALM_MS}
+    return [*words, {**part, "params": {"fraction": 0.4}}]
+
+
+def _mute(until_ms: int) -> list[dict[str, Any]]:
+    """No word about orders or fills comes over the streams; the lines live."""
+    return [{"action": "drop", "on": "ws", "kind": kind, "until_ms": until_ms} for kind in ("order", "fill")]
+
+
+STORIES: Final = (_doubt, _late, _stale, _dark, _slow, _cut, _double)
+"""Faults that belong together, by what they are about."""
 
 
 def _rule(chance: Chance) -> dict[str, Any]:
@@ -66,8 +139,11 @@ def _params(action: str, chance: Chance) -> dict[str, Any]:
             return {"ms": chance.integer(1_000, 40_000)}
         case "partial_fill" | "truncate":
             return {"fraction": round(chance.uniform(0.1, 0.9), 2)}
-        case "slow_cancel" | "execute_late":
+        case "slow_cancel":
             return {"ms": chance.integer(50, 8_000)}
+        case "execute_late":
+            late_ms = chance.integer(50, 8_000)
+            return {"ms": late_ms, "breaks_ms": chance.integer(0, late_ms)} if chance.happens(0.5) else {"ms": late_ms}
         case "error_before" | "error_after":
             return {"status": chance.pick([500, 502, 503, 504])}
         case "rate_limit":

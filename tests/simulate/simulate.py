@@ -16,7 +16,7 @@ import sys
 import tempfile
 import traceback
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,12 +28,16 @@ for place in (ROOT, ROOT / "tests" / "e2e", Path(__file__).parent):
         sys.path.insert(0, str(place))
 
 import virtual  # noqa: E402
-from schedule import schedule  # noqa: E402
+from schedule import calm_ms, schedule  # noqa: E402
 from watch import Watch  # noqa: E402
 
 from core.chance import Chance  # noqa: E402
 from venues import VENUES  # noqa: E402
 from venues.simulation.faults import ACTIONS  # noqa: E402
+
+CALM_SECS = 60
+"""Twice the time that a settlement is tried: so long after the last fault a run that ends must be proven flat."""
+LONGEST_SECS = 600
 
 SCENARIO = """scenario: simulated
 title: A round trip under faults
@@ -91,8 +95,13 @@ def client_id_of(text: Any) -> int:
     return int(text, 16) if str(text).startswith("0x") else int(text)
 
 
-def run_seed(venue: str, seed: int, rules: Sequence[dict[str, Any]] | None = None) -> Ran:
-    """Play one seed. ``rules`` replaces its schedule (for shrinking)."""
+def run_seed(
+    venue: str,
+    seed: int,
+    rules: Sequence[dict[str, Any]] | None = None,
+    after: Callable[[Watch], None] | None = None,
+) -> Ran:
+    """Play one seed. ``rules`` replaces its schedule (for shrinking); ``after`` is handed each watch at the end."""
     ran = Ran(venue, seed)
     chance = Chance(f"simulate/{venue}/{seed}")
     faults = schedule(chance.fork("faults")) if rules is None else list(rules)
@@ -130,7 +139,13 @@ def run_seed(venue: str, seed: int, rules: Sequence[dict[str, Any]] | None = Non
         ran.verdict = played.outcome.verdict
         ran.virtual_secs = played.outcome.duration_secs
         said_flat = ran.verdict != "not_proven_flat"
+        if not said_flat and ran.virtual_secs > calm_ms(faults) / 1000 + CALM_SECS:
+            ran.breaches.append(f"not proven flat though nothing has gone wrong for {CALM_SECS} s")
+        if ran.virtual_secs > LONGEST_SECS:
+            ran.breaches.append(f"it took {ran.virtual_secs:g} s to end")
         for watch in watches:
+            if after is not None:
+                after(watch)
             ran.breaches += [*watch.breaches, *watch.final(said_flat=said_flat)]
         for line in played.outcome.acceptance:
             if line.criterion in ("no_unhandled_errors", "logs_complete") and line.verdict == "failed":

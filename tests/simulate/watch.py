@@ -13,7 +13,8 @@ from typing import Any
 from execution.order import TERMINAL, State
 from execution.orders import Orders
 from execution.tracking_limit import Reason, unreserved_i
-from venues.events import VenueEvent
+from venues.events import FillSeen, SessionSeen, SnapshotSeen, VenueEvent
+from venues.simulation.records import State as Theirs
 
 
 class Breach(AssertionError):
@@ -31,10 +32,34 @@ class Watch:
         self._client_id_of = client_id_of
         self._measure: dict[str, Fraction] = {}
         self._seen: dict[int, tuple[State, int]] = {}
+        self._behind_ms: int | None = None
 
     def __call__(self, event: VenueEvent) -> None:
         # Listeners must not raise into the feed; what is found is raised at the end.
+        self.breaches += self.heard(event)
         self.breaches += self.look()
+
+    def heard(self, event: VenueEvent) -> Iterable[str]:
+        """Promises about what this event must have caused: our order service heard it just before."""
+        fills: tuple[FillSeen, ...] = ()
+        match event:
+            case FillSeen():
+                fills = (event,)
+            case SessionSeen(state="lost") if not self.desk.venue.synced and self._behind_ms is None:
+                self._behind_ms = self.desk.clock.now_ms()
+            case SnapshotSeen():
+                fills = tuple(event.fills)
+                if self._behind_ms is not None:
+                    now_ms = self.desk.clock.now_ms()
+                    for order in self.desk.book.values():
+                        if self._behind_ms < order.intent.created_ms < now_ms:
+                            yield f"order {order.client_id} was sent before the snapshot after a break was merged"
+                self._behind_ms = None
+        for fill in fills:
+            for order in self.desk.book.values():
+                named = fill.client_id == order.client_id or (fill.client_id is None and fill.venue_id == order.venue_id)
+                if named and fill.symbol == order.intent.venue_symbol and fill.trade_id not in order.fills:
+                    yield f"order {order.client_id}: the told trade {fill.trade_id} was dropped"
 
     def theirs(self) -> Mapping[int, list[Any]]:
         """The venue's orders of ours, by our client id."""
@@ -53,13 +78,15 @@ class Watch:
             ours = self.desk.book.get(client_id)
             if ours is None:
                 yield f"order {client_id} reached the venue without an intent"
-            elif ours.state is State.FAILED and (orders[0].filled_i or orders[0].live):
+            elif ours.state is State.FAILED and (orders[0].filled_i or orders[0].state in (Theirs.OPEN, Theirs.CANCELLED)):
                 yield f"order {client_id} is FAILED here and lived there"
             elif ours.filled_i > ours.intent.size_i:
                 yield f"order {client_id} is overfilled"
             elif ours.settled and ours.filled_i != self._base_i(ours, orders[0]):
                 yield f"order {client_id} settled at {ours.filled_i}, truly {self._base_i(ours, orders[0])}"
         for order in self.desk.book.values():
+            if order.settled and order.traded_i != order.filled_i:
+                yield f"order {order.client_id} settled at {order.filled_i} with trades for {order.traded_i}"
             known = self._seen.get(order.client_id)
             if known is not None:
                 state, filled_i = known
