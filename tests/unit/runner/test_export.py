@@ -132,6 +132,7 @@ def forms(secret):
     return [secret, base64.b64encode(raw).decode(), raw.hex(), "canary-5d1f0c9be7a2%2F%2B%3Dsecret"]
 
 
+@pytest.mark.secrets_are_planted
 @pytest.mark.parametrize("form", forms(CANARY))
 @pytest.mark.parametrize("name", ["events.jsonl", "scenario.yaml", "orders/backpack-SOL-1.jsonl"])
 def test_a_secret_of_this_machine_never_leaves_in_an_archive(runs, capsys, monkeypatch, form, name):
