@@ -34,6 +34,7 @@ setup: .venv/.ready
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(PIP) install --no-deps --require-hashes -r requirements.lock
 	$(PIP) install --no-deps --config-settings editable_mode=compat -e .
+	@rm -rf roundtrip.egg-info
 	@touch $@
 
 .venv/.tested: .venv/.ready requirements-test.lock

@@ -24,6 +24,8 @@ if str(Path(__file__).parent) not in sys.path:
 
 from simulate import run_seed  # noqa: E402
 
+import msgspec  # noqa: E402
+
 from execution import order as order_model  # noqa: E402
 from execution import tracking_limit  # noqa: E402
 from execution.order import Cause, Deed, Order, State  # noqa: E402
@@ -85,14 +87,12 @@ def _timeout_fails() -> Any:
     return patch.object(Orders, "_apply", apply)
 
 
-def _absence(safe_ms: Callable[[Orders, Order], int]) -> Any:
-    """Absence proves from another moment on; the fence, which would prove it sooner, is away as well."""
+def _absence(sooner_ms: Callable[[Orders], int]) -> Any:
+    """A reading of absence proves that much sooner."""
+    plain = Orders._absence_proves
 
     def proves(self: Orders, order: Order, absent: Absent) -> bool:
-        if order.seen_live or order.filled_i or absent.read_ms < safe_ms(self, order):
-            return False
-        self._apply(order, Deed(kind="refused", code="IN_DOUBT", text="absent"))
-        return order.proven
+        return plain(self, order, msgspec.structs.replace(absent, read_ms=absent.read_ms + sooner_ms(self)))
 
     return patch.object(Orders, "_absence_proves", proves)
 
@@ -112,14 +112,24 @@ def _trades_need_not_add_up() -> Any:
     return patch.object(Order, "proven", property(lambda self: self.over))
 
 
+def _words_after_the_end_dropped() -> Any:
+    plain = Order._take_fill
+
+    def take(self: Order, fill: FillSeen) -> tuple[str, str]:
+        return ("stale", "") if self.over else plain(self, fill)
+
+    return patch.object(Order, "_take_fill", take)
+
+
 def _late_fill_dropped() -> Any:
     plain_fill, plain_seen = Order._take_fill, Order._take_seen
 
     def take_fill(self: Order, fill: FillSeen) -> tuple[str, str]:
-        return ("stale", "") if self.over else plain_fill(self, fill)
+        late = self.over and fill.trade_id not in self.fills and self.traded_i + fill.size_i > self.filled_i
+        return ("stale", "") if late else plain_fill(self, fill)
 
     def take_seen(self: Order, seen: OrderSeen, ts_ms: int) -> tuple[str, str]:
-        return ("stale", "") if self.over else plain_seen(self, seen, ts_ms)
+        return ("stale", "") if self.over and seen.filled_i > self.filled_i else plain_seen(self, seen, ts_ms)
 
     return _both(patch.object(Order, "_take_fill", take_fill), patch.object(Order, "_take_seen", take_seen))
 
@@ -214,10 +224,6 @@ def _both(*patches: Any) -> Iterator[None]:
         yield
 
 
-def _sent_ms(order: Order) -> int:
-    return order.sent_ms or order.intent.created_ms
-
-
 _LAYERS: Final = (
     "the chase settles every order before it reckons what is free, so no unsettled order is there to forget: "
     "the reservation is the second of two locks (see both_locks_off)"
@@ -228,17 +234,18 @@ MUTATIONS: Final[Mapping[str, Mutation]] = {
     "cancel_ack_settles": Mutation("A cancel acknowledgement is no settlement", _ack_settles),
     "not_found_settles": Mutation("A cancel answered 'no such order' is no settlement", _not_found_settles),
     "timeout_is_failure": Mutation("A lost answer never means FAILED", _timeout_fails),
-    "absence_at_once": Mutation("Absence proves nothing at once", lambda: _absence(lambda desk, order: 0)),
+    "absence_at_once": Mutation("Absence proves nothing at once", lambda: _absence(lambda desk: 10**12)),
     "absence_without_expiry": Mutation(
         "Absence proves only after the submit has expired",
-        lambda: _absence(lambda desk, order: _sent_ms(order) + 1_000),
+        lambda: _absence(lambda desk: desk.venue.abilities.expiry_ms),
     ),
     "absence_without_read_lag": Mutation(
         "Absence proves only in a reading that is younger than the venue's read lag",
-        lambda: _absence(lambda desk, order: _sent_ms(order) + desk.venue.abilities.expiry_ms + 1_000),
+        lambda: _absence(lambda desk: desk.venue.abilities.read_lag_ms),
     ),
     "fence_without_look_up": Mutation("A fence proves only together with a look-up after it", _fence_without_look_up),
     "trades_need_not_add_up": Mutation("Trades add up to the venue's count at settlement", _trades_need_not_add_up),
+    "fills_after_the_end_dropped": Mutation("A trade told after the end is taken", _words_after_the_end_dropped),
     "late_fill_dropped": Mutation("A late fill is never dropped", _late_fill_dropped),
     "duplicates_count": Mutation("A trade counts once", _duplicates_count),
     "old_words_count": Mutation("The cumulative fill never goes back", _old_words_count),

@@ -83,14 +83,12 @@ def _cut(chance: Chance) -> list[dict[str, Any]]:
 
 
 def _double(chance: Chance) -> list[dict[str, Any]]:
-    """Words about fills come twice, or after the end of their order; matches are partial."""
-    fills = chance.pick([("duplicate", {"count": 2}), ("reorder", {"ms": chance.integer(100, 3_000)})])
-    words = [
-        {"action": fills[0], "on": "ws", "kind": kind, "params": fills[1], "until_ms": CALM_MS, "every": 2}
-        for kind in ("fill", "order")
-    ]
-    part = {"action": "partial_fill", "on": "engine", "kind": "match", "until_ms": CALM_MS}
-    return [*words, {**part, "params": {"fraction": 0.4}}]
+    """Matches are partial, and words about them come twice, late or not at all: also after the end of their order."""
+    late = {"action": "reorder", "params": {"ms": chance.integer(100, 3_000)}, "every": chance.integer(1, 2)}
+    fills, orders = chance.pick([({"action": "duplicate", "every": 2}, late), (late, late), ({"action": "drop"}, late)])
+    part = {"action": "partial_fill", "on": "engine", "kind": "match", "params": {"fraction": 0.4}}
+    words = [{**fills, "on": "ws", "kind": "fill"}, {**orders, "on": "ws", "kind": "order"}]
+    return [{**rule, "until_ms": CALM_MS} for rule in (part, *words)]
 
 
 def _mute(until_ms: int) -> list[dict[str, Any]]:
