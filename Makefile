@@ -1,6 +1,7 @@
 # make play    set up, then play the acceptance scenario on the simulators (needs no key)
 # make test    set up, then run every test
 # make simulate  whole runs under seeded faults in virtual time, every invariant looked at (SEEDS=2000)
+# make bench   measure against the floor and the peers; writes docs/PERFORMANCE.md (about two minutes)
 # make setup   make .venv with the `runner` command in it, and nothing else
 # make check   what CI checks beside the tests: format, lint, types, import arrows, drawn documents
 # make lock    pin the newest versions again (names, versions, hashes)
@@ -16,7 +17,7 @@ SEEDS ?= 2000
 PYTEST_ARGS ?= -n 2 --dist loadfile
 NAME ?=
 
-.PHONY: play test simulate setup check lock venue clean
+.PHONY: play test simulate bench setup check lock venue clean
 
 play: setup
 	$(BIN)/runner play $(SCENARIO) --speed $(SPEED)
@@ -26,6 +27,9 @@ test: .venv/.tested
 
 simulate: .venv/.tested
 	$(BIN)/python tests/simulate/simulate.py --seeds $(SEEDS)
+
+bench: .venv/.tested
+	$(BIN)/python -m bench.page
 
 setup: .venv/.ready
 

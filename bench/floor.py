@@ -59,8 +59,8 @@ def keccak256(data: bytes) -> bytes:
     return keccak.new(digest_bits=256, data=data).digest()
 
 
-def eip712(key: PrivateKey, source: bytes, connection_id: bytes) -> dict[str, Any]:
-    digest = keccak256(b"\x19\x01" + DOMAIN + keccak256(AGENT + keccak256(source) + connection_id))
+def eip712(key: PrivateKey, head: bytes, connection_id: bytes) -> dict[str, Any]:
+    digest = keccak256(b"\x19\x01" + DOMAIN + keccak256(head + connection_id))
     signed = key.sign_recoverable(digest, hasher=None)
     return {"r": "0x" + signed[:32].hex(), "s": "0x" + signed[32:64].hex(), "v": 27 + signed[64]}
 
@@ -121,6 +121,7 @@ def binance(keys: Mapping[str, Any], symbol: str) -> Build:
 
 def hyperliquid(keys: Mapping[str, Any], asset: int, *, source: bytes, expiry_ms: int) -> Build:
     key = PrivateKey(bytes.fromhex(keys["private_key"].removeprefix("0x")))
+    head = AGENT + keccak256(source)
 
     def build(cid: int, price: str, now_ms: int) -> Any:
         kind = {"limit": {"tif": "Alo"}}
@@ -128,7 +129,7 @@ def hyperliquid(keys: Mapping[str, Any], asset: int, *, source: bytes, expiry_ms
         action = {"type": "order", "orders": [order], "grouping": "na"}
         expires = now_ms + expiry_ms
         data = _pack.encode(action) + now_ms.to_bytes(8, "big") + b"\x00\x00" + expires.to_bytes(8, "big")
-        payload = {"action": action, "nonce": now_ms, "signature": eip712(key, source, keccak256(data))}
+        payload = {"action": action, "nonce": now_ms, "signature": eip712(key, head, keccak256(data))}
         payload |= {"vaultAddress": None, "expiresAfter": expires}
         return _json.encode({"method": "post", "id": 1, "request": {"type": "action", "payload": payload}})
 
@@ -229,7 +230,7 @@ def assert_vectors() -> list[str]:
     (first,) = (each for each in told["vectors"] if each["name"] == "place_limit_alo_cloid_mainnet")
     data = bytes.fromhex(first["msgpack_hex"]) + told["nonce_ms"].to_bytes(8, "big") + b"\x00"
     key = PrivateKey(bytes.fromhex(told["private_key"][2:]))
-    made, wanted = eip712(key, b"a", keccak256(data)), first["body"]["signature"]
+    made, wanted = eip712(key, AGENT + keccak256(b"a"), keccak256(data)), first["body"]["signature"]
     # The SDK writes r and s without leading zeros.
     assert [int(str(made[n]), 0) for n in "rsv"] == [int(str(wanted[n]), 0) for n in "rsv"]
     assert _pack.encode(first["body"]["action"]).hex() == first["msgpack_hex"]
@@ -250,6 +251,22 @@ def assert_vectors() -> list[str]:
                 assert made.hash == each["tx_hash"], each["name"]
     compared.append("lighter (hash of the transaction, ours; signatures there are random)")
     return compared
+
+
+def primitive(venue: str) -> Callable[[], object] | None:
+    """The signature of a floor alone, over a text of an order's length; None for Lighter, whose library does it all."""
+    text = b"x" * 180
+    if venue == "backpack":
+        pair = crypto_sign_seed_keypair(bytes(32))[1]
+        return lambda: ed25519(pair, text)
+    if venue == "binance":
+        return lambda: sha256_hex(bytes(64), text)
+    if venue == "okx":
+        return lambda: sha256_base64(bytes(32), text)
+    if venue == "hyperliquid":
+        key, head = PrivateKey(b"\x01" * 32), AGENT + keccak256(b"a")
+        return lambda: eip712(key, head, keccak256(text))
+    return None
 
 
 # -- B2: decode what is used, and keep it in a dict

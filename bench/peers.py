@@ -1,6 +1,6 @@
 """
-The peers, unmodified: ccxt and the exchanges' own clients, set up on our simulators as in ``tests/conformance`` and then
-cut off where they would send. What runs is everything before the first byte leaves.
+The peers, unmodified: ccxt and the exchanges' own clients, set up on our simulators as in ``tests/conformance`` and
+then cut off where they would send. What runs is everything before the first byte leaves.
 """
 
 from __future__ import annotations
@@ -25,8 +25,21 @@ class Cut(Exception):
     """Raised in the place of sending."""
 
 
+reached = 0
+"""How often a peer came to where it would have sent."""
+
+
 def _cut(*_: object, **__: object) -> Any:
+    global reached
+    reached += 1
     raise Cut
+
+
+def _checked(build: Build) -> Build:
+    """``build`` after one trial, which must get as far as sending and give a result or the cut."""
+    before = reached
+    assert build(999_999, "130.11", 0) is not None or reached > before, "a peer never came to send"
+    return build
 
 
 def ccxt_symbol(venue: str) -> str:
@@ -87,7 +100,8 @@ def ccxt_build(at: AtHand) -> Build:
         client_id: object = f"0x{cid:032x}" if at.name == "hyperliquid" else cid if at.name == "lighter" else str(cid)
         params: dict[str, object] = {"postOnly": True, "clientOrderId": client_id}
         if at.name == "lighter":
-            params["nonce"] = nonce
+            # -1: 28 days, the library's own default; ccxt's is refused for a post-only order.
+            params |= {"nonce": nonce, "orderExpiry": -1}
         with suppress(Cut):
             exchange.create_order(symbol, "limit", "buy", float(SIZE), float(price), params)
 
@@ -96,7 +110,7 @@ def ccxt_build(at: AtHand) -> Build:
         # What it asks of the venue once, before its first order.
         exchange.initialize_client()
     exchange.fetch = _cut
-    return build
+    return _checked(build)
 
 
 def _backpack(at: AtHand) -> Build:
@@ -179,7 +193,9 @@ def _lighter(at: AtHand) -> Build:
     keys = at.told["credentials"]
 
     async def make() -> Any:
-        made = lighter.SignerClient(at.told["rest"], keys["account_index"], {keys["api_key_index"]: keys["private_key"]})
+        made = lighter.SignerClient(
+            at.told["rest"], keys["account_index"], {keys["api_key_index"]: keys["private_key"]}
+        )
         made.chain_id = keys["chain_id"]
         made.create_client(keys["api_key_index"])
         await made.close()
@@ -230,4 +246,4 @@ def sdk_build(at: AtHand) -> Build:
     """The venue's own client (the community's, for Backpack) up to where it would send."""
     os.environ["NO_PROXY"] = "127.0.0.1"
     warnings.simplefilter("ignore")
-    return _SDKS[at.name](at)
+    return _checked(_SDKS[at.name](at))
