@@ -208,6 +208,9 @@ class Session:
                     await self._ready["subscribed"].wait()
         except TimeoutError:
             raise Broken(f"login or subscriptions not confirmed within {HANDSHAKE_SECS:g} s") from None
+        if self._over:
+            # It was cut in the very moment its last confirmation arrived; the end has been told already.
+            return
         self.up = True
         self._log.info("line_up", line=self.line.name)
         self._streams.line_up(self)
