@@ -244,7 +244,7 @@ def page_b4(told: Spreads, ratios: Ratios) -> Lines:
         "## B4 Start-up (ms)",
         "",
         *table(["process", "ms", "x bare Python"], rows),
-        "Whole processes from start to end, compiled code kept. `runner --help` imports no library but argparse; a"
+        "Whole processes from start to end, compiled code kept. The help page imports no library but argparse; a"
         " check is mostly the imports of jsonschema and ruamel.yaml (`python bench/check_speed.py` shows the shares).",
         "",
         f"Spread: the median lies up to {worst_doubt([told])} above the best.",

@@ -456,7 +456,7 @@ class Streams:
         if not session.line.private:
             if self.synced:
                 self.tell(SessionSeen(state="synced", line=session.line.name, count=session.losses))
-        elif all(other.up for other in self._private):
+        elif all(other.up for other in self._private) and not self._all_up.is_set():
             self._one_down = anyio.Event()
             self._all_up.set()
 

@@ -2,6 +2,7 @@
 The usual hand-written chase, in the same runs as ours: how often each trades more than it was asked to.
 
     python tests/simulate/naive.py --seeds 2000
+    python tests/simulate/naive.py --seeds 500 --calm      # the same without any fault
 
 It awaits the cancel's reply and takes that for the end of the order, trusts the fills its stream told it (each trade
 once), and when a submit times out it sends the remainder again. It uses the same connector, so it has the same
@@ -18,22 +19,23 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 if str(Path(__file__).parent) not in sys.path:
     sys.path.insert(0, str(Path(__file__).parent))
 
-from simulate import run_seed  # noqa: E402
-from watch import Watch  # noqa: E402
+from simulate import run_seed
+from watch import Watch
 
-from core.clock import within  # noqa: E402
-from execution import orders as order_service  # noqa: E402
-from execution.markets import Market  # noqa: E402
-from execution.orders import Orders  # noqa: E402
-from execution.tracking_limit import Reason, TrackingLimit, TrackingResult  # noqa: E402
-from venues import VENUES  # noqa: E402
-from venues.errors import LocalRuleError, Refused, VenueError  # noqa: E402
-from venues.events import FillSeen, VenueEvent  # noqa: E402
+from core.clock import within
+from execution import orders as order_service
+from execution.markets import Market
+from execution.orders import Orders
+from execution.tracking_limit import Reason, TrackingLimit, TrackingResult
+from venues import VENUES
+from venues.errors import LocalRuleError, Refused, VenueError
+from venues.events import FillSeen, VenueEvent
 
 POLL_SECS = 0.1
 PAUSE_SECS = 1.0
@@ -152,8 +154,9 @@ def tell(legs: Sequence[Leg], watch: Watch) -> Told:
     return told
 
 
-def compare(venue: str, seed: int) -> tuple[Told, Told]:
-    """``(ours, naive)`` of one seed: the same scenario, the same faults."""
+def compare(venue: str, seed: int, calm: bool = False) -> tuple[Told, Told]:
+    """``(ours, naive)`` of one seed: the same scenario, the same faults (``calm``: none)."""
+    rules: list[dict[str, Any]] | None = [] if calm else None
     told: list[Told] = []
 
     def ours(watch: Watch) -> None:
@@ -163,10 +166,10 @@ def compare(venue: str, seed: int) -> tuple[Told, Told]:
             legs.append(Leg(result.wanted.quantity_i, sent))
         told.append(tell(legs, watch))
 
-    run_seed(venue, seed, after=ours)
+    run_seed(venue, seed, rules, after=ours)
     chases = Chases()
     with patch.object(order_service, "place_tracking_limit_order", chases.chase):
-        run_seed(venue, seed, after=lambda watch: told.append(tell(chases.legs, watch)))
+        run_seed(venue, seed, rules, after=lambda watch: told.append(tell(chases.legs, watch)))
     first, second = told
     return first, second
 
@@ -174,10 +177,11 @@ def compare(venue: str, seed: int) -> tuple[Told, Told]:
 def main() -> int:
     parser = argparse.ArgumentParser(description="Both overfill rates, in the same runs under the same faults.")
     parser.add_argument("--seeds", type=int, default=2000)
+    parser.add_argument("--calm", action="store_true", help="without any fault")
     parser.add_argument("--jobs", type=int, default=2)
     args = parser.parse_args()
     venues = list(VENUES)
-    work = [(venues[seed % len(venues)], seed) for seed in range(args.seeds)]
+    work = [(venues[seed % len(venues)], seed, args.calm) for seed in range(args.seeds)]
     with ProcessPoolExecutor(args.jobs) as pool:
         pairs = list(pool.map(compare, *zip(*work, strict=True), chunksize=8))
     for name, rows in (("ours", [ours for ours, _ in pairs]), ("naive", [naive for _, naive in pairs])):

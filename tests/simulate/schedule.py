@@ -62,8 +62,7 @@ def _dark(chance: Chance) -> list[dict[str, Any]]:
     until_ms = chance.integer(36_000, 45_000)
     answer = {"action": "lose_reply", "on": "http", "kind": "place", "nth": [1], "until_ms": until_ms}
     blind = [
-        {"action": "drop", "on": "http", "kind": kind, "until_ms": until_ms}
-        for kind in ("order", "history", "cancel")
+        {"action": "drop", "on": "http", "kind": kind, "until_ms": until_ms} for kind in ("order", "history", "cancel")
     ]
     return [answer, *blind, *_mute(until_ms)]
 

@@ -38,6 +38,7 @@ from venues.simulation.faults import ACTIONS  # noqa: E402
 CALM_SECS = 60
 """Twice the time that a settlement is tried: so long after the last fault a run that ends must be proven flat."""
 LONGEST_SECS = 600
+"""Virtual time within which every run ends, whatever goes wrong."""
 
 SCENARIO = """scenario: simulated
 title: A round trip under faults

@@ -57,7 +57,9 @@ class Watch:
                 self._behind_ms = None
         for fill in fills:
             for order in self.desk.book.values():
-                named = fill.client_id == order.client_id or (fill.client_id is None and fill.venue_id == order.venue_id)
+                named = fill.client_id == order.client_id or (
+                    fill.client_id is None and fill.venue_id == order.venue_id
+                )
                 if named and fill.symbol == order.intent.venue_symbol and fill.trade_id not in order.fills:
                     yield f"order {order.client_id}: the told trade {fill.trade_id} was dropped"
 
@@ -78,7 +80,9 @@ class Watch:
             ours = self.desk.book.get(client_id)
             if ours is None:
                 yield f"order {client_id} reached the venue without an intent"
-            elif ours.state is State.FAILED and (orders[0].filled_i or orders[0].state in (Theirs.OPEN, Theirs.CANCELLED)):
+            elif ours.state is State.FAILED and (
+                orders[0].filled_i or orders[0].state in (Theirs.OPEN, Theirs.CANCELLED)
+            ):
                 yield f"order {client_id} is FAILED here and lived there"
             elif ours.filled_i > ours.intent.size_i:
                 yield f"order {client_id} is overfilled"

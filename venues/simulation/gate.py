@@ -324,7 +324,8 @@ class FaultGate:
 
     def next_due_ms(self) -> int:
         """Unix milliseconds of the next thing that is due in the simulator or in the gate."""
-        due = [self.app.next_due_ms(), *(each.due_ms for each in (*self._late, *self._breaks))]
+        due = [self.app.next_due_ms(), *(late.due_ms for late in self._late)]
+        due += [each.due_ms for each in self._breaks]
         due += [at_ms for stream in self._streams if (at_ms := stream.next_due_ms()) is not None]
         return min(due)
 
