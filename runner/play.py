@@ -135,6 +135,8 @@ class VenuePlay:
         try:
             await self._interruptible(self._begin)
             if self._began:
+                # Before the first order: from here on the venue itself cancels what a dead program leaves.
+                await self._surely(self._arm_dead_man, "while arming the dead-man's switch")
                 async with anyio.create_task_group() as watch:
                     watch.start_soon(self._surely, self._sample_quotes, "while sampling quotes")
                     watch.start_soon(self._surely, self._sample_state, "while sampling the play")
@@ -400,15 +402,21 @@ class VenuePlay:
             await self.shared.clock.sleep(_MARGIN_SECS)
             await self._read_margin()
 
+    async def _arm_dead_man(self) -> None:
+        """Arm, or refresh, the venue's own dead-man's switch."""
+        if self._disarmed or not self.venue.abilities.dead_mans_switch:
+            return
+        try:
+            await self.venue.arm_dead_man(self.trade.market.venue_symbol)
+        except VenueError as error:
+            self.desk.note(error.code, f"the dead-man's switch of {self.name} is not armed: {error}")
+
     async def _keep_dead_man(self) -> None:
-        """Arm the venue's own dead-man's switch, and keep it from going off while we live."""
-        symbol, secs = self.trade.market.venue_symbol, self.venue.abilities.dead_man_secs
-        while self.venue.abilities.dead_mans_switch and not self._disarmed:
-            try:
-                await self.venue.arm_dead_man(symbol)
-            except VenueError as error:
-                self.desk.note(error.code, f"the dead-man's switch of {self.name} is not armed: {error}")
+        """Keep the switch from going off while we live."""
+        secs = self.venue.abilities.dead_man_secs
+        while self.venue.abilities.dead_mans_switch:
             await self.shared.clock.sleep(secs / 3)
+            await self._arm_dead_man()
 
     async def _disarm_dead_man(self) -> None:
         self._disarmed = True
