@@ -103,8 +103,9 @@ class Stack:
             await self.clock.sleep(0.01)
 
     def sessions(self) -> list[str]:
-        """The connector's own words about its streams, in order."""
-        return [event.state for event in self.heard if isinstance(event, SessionSeen)]
+        """The connector's own words about its streams, in order; a public line that is back in time is none."""
+        words = [event for event in self.heard if isinstance(event, SessionSeen)]
+        return [event.state for event in words if event.state != "synced" or not event.line]
 
     # -- trading
 
