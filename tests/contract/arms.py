@@ -103,9 +103,10 @@ class Stack:
             await self.clock.sleep(0.01)
 
     def sessions(self) -> list[str]:
-        """The connector's own words about its streams, in order; a public line that is back in time is none."""
+        """The connector's own words about the account's streams, in order; public lines come and go beside them."""
+        public = {line.name for line in self.connector._dialect.lines() if not line.private}
         words = [event for event in self.heard if isinstance(event, SessionSeen)]
-        return [event.state for event in words if event.state != "synced" or not event.line]
+        return [event.state for event in words if event.line not in public]
 
     # -- trading
 
