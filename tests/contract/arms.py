@@ -103,10 +103,13 @@ class Stack:
             await self.clock.sleep(0.01)
 
     def sessions(self) -> list[str]:
-        """The connector's own words about the account's streams, in order; public lines come and go beside them."""
-        public = {line.name for line in self.connector._dialect.lines() if not line.private}
-        words = [event for event in self.heard if isinstance(event, SessionSeen)]
-        return [event.state for event in words if event.line not in public]
+        """The connector's own words about its streams, in order."""
+        return [event.state for event in self.heard if isinstance(event, SessionSeen)]
+
+    def came_back(self) -> bool:
+        """A stream was lost, and every word since then says that the account and its lines are in step again."""
+        words = self.sessions()
+        return "lost" in words and words[-1] == "synced" and self.connector.synced
 
     # -- trading
 

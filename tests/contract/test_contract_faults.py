@@ -204,7 +204,7 @@ async def test_a_fill_while_the_stream_was_down_is_found_by_the_snapshot(venue: 
     await venue.until(lambda: order.seen_live and other.seen_live)
     venue.gate.disconnect()
     venue.hit()
-    await venue.until(lambda: venue.sessions()[-2:] == ["lost", "synced"])
+    await venue.until(venue.came_back)
     assert [gone.synced_ms is not None for gone in venue.desk.breaks] == [True]
     await venue.until(lambda: other.terminal or other.in_doubt)
     assert await venue.desk.settle(other, cancel=False) == other.intent.size_i
@@ -224,7 +224,7 @@ async def test_a_cancel_while_the_stream_was_down_is_found_by_the_snapshot(venue
     await venue.until(lambda: order.seen_live)
     venue.gate.disconnect()
     venue.sim.engine.cancel(venue.live()[0])
-    await venue.until(lambda: venue.sessions()[-2:] == ["lost", "synced"])
+    await venue.until(venue.came_back)
     assert order.terminal or order.in_doubt
     assert await venue.desk.settle(order, cancel=False) == 0
     assert order.state is State.CANCELLED
@@ -260,7 +260,7 @@ async def test_a_silent_stream_is_noticed_and_replaced(venue: Stack) -> None:
     await venue.clock.sleep(4)
     venue.hit()
     assert not order.terminal
-    await venue.until(lambda: venue.sessions()[-2:] == ["lost", "synced"], 60)
+    await venue.until(venue.came_back, 60)
     assert await venue.desk.settle(order, cancel=False) == order.intent.size_i
     assert "silent" in venue.desk.breaks[0].why
     venue.at_rest()
