@@ -96,6 +96,34 @@ def decimal_of(text: str) -> Decimal:
     return Decimal(text)
 
 
+def unsigned(text: str, decimals: int) -> int:
+    """
+    A size or price as :func:`scaled`.
+
+    Raises:
+        OffGrid: also when it is below 0.
+    """
+    value = scaled(text, decimals)
+    if value < 0:
+        raise OffGrid(f"{text} is below 0")
+    return value
+
+
+def bounded(text: str) -> Decimal:
+    """
+    A number of a size that people have, as :func:`decimal_of`; any zero is 0.
+
+    Raises:
+        OffGrid: also when it is beyond 10^36 or nearer to 0 than 10^-36.
+    """
+    value = decimal_of(text)
+    if not value:
+        return Decimal(0)
+    if abs(value.adjusted()) > MAX_DIGITS:
+        raise OffGrid(f"{text} is out of range")
+    return value
+
+
 def decimals_of(step: str) -> int:
     """How many decimals a tick or lot has: ``"0.01"`` → 2, ``"10000"`` → 0."""
     exponent = decimal_of(step).normalize().as_tuple().exponent

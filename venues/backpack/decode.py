@@ -17,7 +17,7 @@ from typing import Annotated, Final, Literal, TypeAlias
 import msgspec
 from msgspec import UNSET, UnsetType, field
 
-from core.precision import MAX_DIGITS, OffGrid, decimal_of, scaled
+from core.precision import OffGrid, bounded, unsigned
 from venues.backpack import refusals
 from venues.errors import WireError
 from venues.events import (
@@ -254,9 +254,9 @@ def fill(row: FillRow, markets: Markets) -> FillSeen:
             client_id=None if row.client_id is None else int(row.client_id),
             venue_id=row.order_id,
             is_ask=row.side == "Ask",
-            size_i=_amount(row.quantity, markets[row.symbol].size_decimals),
-            price=_decimal(row.price),
-            fee=_decimal(row.fee),
+            size_i=unsigned(row.quantity, markets[row.symbol].size_decimals),
+            price=bounded(row.price),
+            fee=bounded(row.fee),
             fee_asset=row.fee_symbol,
             is_maker=row.is_maker,
             engine_us=_iso_us(row.timestamp),
@@ -270,9 +270,9 @@ def positions(body: bytes) -> tuple[PositionSeen, ...]:
         seen = (
             PositionSeen(
                 symbol=row.symbol,
-                quantity=_decimal(row.net_quantity),
-                entry_price=_decimal(row.entry_price),
-                mark_price=_decimal(row.mark_price),
+                quantity=bounded(row.net_quantity),
+                entry_price=bounded(row.entry_price),
+                mark_price=bounded(row.mark_price),
                 source=Source.REST,
             )
             for row in _position_rows.decode(body)
@@ -288,10 +288,10 @@ def balances(capital_body: bytes, collateral_body: bytes) -> tuple[BalanceSeen, 
     """
     with _reading("balances", capital_body):
         rows = _capital.decode(capital_body)
-        available = {asset: _decimal(row.available) for asset, row in rows.items()}
-        locked = {asset: _decimal(row.locked) for asset, row in rows.items()}
+        available = {asset: bounded(row.available) for asset, row in rows.items()}
+        locked = {asset: bounded(row.locked) for asset, row in rows.items()}
     with _reading("collateral", collateral_body):
-        lent = {row.symbol: _decimal(row.lend_quantity) for row in _collateral.decode(collateral_body).collateral}
+        lent = {row.symbol: bounded(row.lend_quantity) for row in _collateral.decode(collateral_body).collateral}
         none = Decimal(0)
         return tuple(
             BalanceSeen(
@@ -309,8 +309,8 @@ def margin(body: bytes) -> MarginSeen:
     with _reading("collateral", body):
         row = _collateral.decode(body)
         return MarginSeen(
-            balance=_decimal(row.net_equity),
-            available=_decimal(row.net_equity_available),
+            balance=bounded(row.net_equity),
+            available=bounded(row.net_equity_available),
             source=Source.REST,
         )
 
@@ -322,8 +322,8 @@ def depth(body: bytes, facts: MarketFacts) -> BookSeen:
         decimals = facts.price_decimals
         return BookSeen(
             symbol=facts.symbol,
-            bid_i=max((_amount(price, decimals) for price, _ in row.bids), default=None),
-            ask_i=min((_amount(price, decimals) for price, _ in row.asks), default=None),
+            bid_i=max((unsigned(price, decimals) for price, _ in row.bids), default=None),
+            ask_i=min((unsigned(price, decimals) for price, _ in row.asks), default=None),
             seq=_sequence(row.last_update_id),
             engine_us=row.timestamp,
             source=Source.REST,
@@ -333,7 +333,7 @@ def depth(body: bytes, facts: MarketFacts) -> BookSeen:
 def order_seen(row: OrderRow, markets: Markets) -> OrderSeen:
     """Raises KeyError for an unknown market or state, OffGrid for a number off the grid."""
     facts = markets[row.symbol]
-    filled_i = _amount(row.executed_quantity, facts.size_decimals)
+    filled_i = unsigned(row.executed_quantity, facts.size_decimals)
     status, reason, code = _status(row.status, row.expiry_reason, filled_i, facts)
     return OrderSeen(
         symbol=row.symbol,
@@ -341,9 +341,9 @@ def order_seen(row: OrderRow, markets: Markets) -> OrderSeen:
         venue_id=row.id,
         status=status,
         is_ask=row.side == "Ask",
-        size_i=filled_i if row.quantity is None else _amount(row.quantity, facts.size_decimals),
+        size_i=filled_i if row.quantity is None else unsigned(row.quantity, facts.size_decimals),
         filled_i=filled_i,
-        price_i=None if row.price is None else _amount(row.price, facts.price_decimals),
+        price_i=None if row.price is None else unsigned(row.price, facts.price_decimals),
         reason=reason,
         code=code,
         # The venue tells when the order was made, not when it ended. For an end that would look older than what
@@ -391,7 +391,7 @@ def _without_stream(message: _Frame, data: str | bytes) -> Sequence[StreamEvent]
 
 def _order_events(event: _OrderEvent, markets: Markets) -> Sequence[StreamEvent]:
     facts = markets[event.symbol]
-    filled_i = _amount(event.executed, facts.size_decimals)
+    filled_i = unsigned(event.executed, facts.size_decimals)
     status, reason, code = _status(event.state, event.expiry_reason, filled_i, facts)
     seen = OrderSeen(
         symbol=event.symbol,
@@ -399,9 +399,9 @@ def _order_events(event: _OrderEvent, markets: Markets) -> Sequence[StreamEvent]
         venue_id=event.venue_id,
         status=status,
         is_ask=event.side == "Ask",
-        size_i=_amount(event.quantity, facts.size_decimals),
+        size_i=unsigned(event.quantity, facts.size_decimals),
         filled_i=filled_i,
-        price_i=None if event.price is None else _amount(event.price, facts.price_decimals),
+        price_i=None if event.price is None else unsigned(event.price, facts.price_decimals),
         reason=reason,
         code=code,
         engine_us=event.engine_us,
@@ -416,9 +416,9 @@ def _order_events(event: _OrderEvent, markets: Markets) -> Sequence[StreamEvent]
         client_id=event.client_id,
         venue_id=event.venue_id,
         is_ask=event.side == "Ask",
-        size_i=_amount(event.last_quantity, facts.size_decimals),
-        price=_decimal(event.last_price),
-        fee=_decimal(event.fee),
+        size_i=unsigned(event.last_quantity, facts.size_decimals),
+        price=bounded(event.last_price),
+        fee=bounded(event.fee),
         fee_asset=event.fee_asset,
         is_maker=event.is_maker,
         engine_us=event.engine_us,
@@ -427,19 +427,19 @@ def _order_events(event: _OrderEvent, markets: Markets) -> Sequence[StreamEvent]
 
 
 def _position(event: _PositionEvent) -> PositionSeen:
-    quantity = _decimal(event.quantity)
+    quantity = bounded(event.quantity)
     return PositionSeen(
         symbol=event.symbol,
         quantity=quantity,
-        entry_price=_decimal(event.entry_price) if quantity else None,
-        mark_price=_decimal(event.mark_price),
+        entry_price=bounded(event.entry_price) if quantity else None,
+        mark_price=bounded(event.mark_price),
         engine_us=event.engine_us,
     )
 
 
 def _balance(event: _BalanceEvent) -> BalanceSeen:
-    free = _decimal(event.available)
-    return BalanceSeen(asset=event.asset, free=free, total=free + _decimal(event.locked), engine_us=event.engine_us)
+    free = bounded(event.available)
+    return BalanceSeen(asset=event.asset, free=free, total=free + bounded(event.locked), engine_us=event.engine_us)
 
 
 def _book(event: _BookEvent, markets: Markets) -> BookSeen:
@@ -468,27 +468,9 @@ def _status(word: str, expiry_reason: str | None, filled_i: int, facts: MarketFa
     return _STATUS[word], "", ""
 
 
-def _amount(text: str, decimals: int) -> int:
-    """A size or price on the grid; raises OffGrid."""
-    value = scaled(text, decimals)
-    if value < 0:
-        raise OffGrid(f"{text} is below 0")
-    return value
-
-
 def _side(text: str | None, decimals: int) -> int | None:
     """The best price of a side; how the venue shows an empty one is in no recording, so each likely way counts."""
-    return (_amount(text, decimals) or None) if text else None
-
-
-def _decimal(text: str) -> Decimal:
-    """A number of a size that people have; raises OffGrid."""
-    value = decimal_of(text)
-    if not value:
-        return Decimal(0)
-    if abs(value.adjusted()) > MAX_DIGITS:
-        raise OffGrid(f"{text} is out of range")
-    return value
+    return (unsigned(text, decimals) or None) if text else None
 
 
 def _sequence(value: int | str) -> int:

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar
 import msgspec
 from msgspec import UNSET, UnsetType, field
 
-from core.precision import MAX_DIGITS, OffGrid, decimal_of, scaled
+from core.precision import OffGrid, bounded, unsigned
 from venues.binance import refusals
 from venues.binance.facts import PERP_SUFFIX, client_id
 from venues.dialect import HttpReply
@@ -271,9 +271,9 @@ def trade(row: TradeRow, markets: Markets, suffix: str) -> FillSeen:
             client_id=None,
             venue_id=str(row.order_id),
             is_ask=not buyer,
-            size_i=_amount(row.qty, markets[row.symbol + suffix].size_decimals),
-            price=_decimal(row.price),
-            fee=_decimal(row.commission),
+            size_i=unsigned(row.qty, markets[row.symbol + suffix].size_decimals),
+            price=bounded(row.price),
+            fee=bounded(row.commission),
             fee_asset=row.commission_asset,
             is_maker=row.maker if row.is_maker is None else row.is_maker,
             engine_us=row.time * 1000,
@@ -286,13 +286,13 @@ def positions(body: bytes) -> tuple[PositionSeen, ...]:
     with _reading("list of positions", body):
         held: dict[str, PositionSeen] = {}
         for row in _read(body, list[_PositionRow]):
-            symbol, quantity = row.symbol + PERP_SUFFIX, _decimal(row.position_amt)
+            symbol, quantity = row.symbol + PERP_SUFFIX, bounded(row.position_amt)
             before = held.get(symbol)
             held[symbol] = PositionSeen(
                 symbol=symbol,
                 quantity=quantity + (before.quantity if before else 0),
-                entry_price=_decimal(row.entry_price) if before is None else None,
-                mark_price=_decimal(row.mark_price),
+                entry_price=bounded(row.entry_price) if before is None else None,
+                mark_price=bounded(row.mark_price),
                 engine_us=row.update_time * 1000,
                 source=Source.REST,
             )
@@ -305,8 +305,8 @@ def balances(body: bytes) -> tuple[BalanceSeen, ...]:
         return tuple(
             BalanceSeen(
                 asset=row.asset,
-                free=_decimal(row.free),
-                total=_decimal(row.free) + _decimal(row.locked),
+                free=bounded(row.free),
+                total=bounded(row.free) + bounded(row.locked),
                 source=Source.REST,
             )
             for row in _word(body, "balances", list[_BalanceRow])
@@ -317,7 +317,7 @@ def margin(body: bytes) -> MarginSeen:
     """``GET /fapi/v3/account``; equity is wallet plus unrealised profit."""
     with _reading("margin", body):
         equity, available = (_word(body, name, str) for name in ("totalMarginBalance", "availableBalance"))
-        return MarginSeen(balance=_decimal(equity), available=_decimal(available), source=Source.REST)
+        return MarginSeen(balance=bounded(equity), available=bounded(available), source=Source.REST)
 
 
 def book_ticker(body: bytes, facts: MarketFacts) -> BookSeen:
@@ -455,7 +455,7 @@ def _word(body: bytes, name: str, shape: type[Shape]) -> Shape:
 def _order_seen(row: _OrderRow, markets: Markets, suffix: str) -> OrderSeen:
     """Raises KeyError for an unknown market or state, OffGrid for a number off the grid."""
     facts = markets[row.symbol + suffix]
-    filled_i = _amount(row.executed_qty, facts.size_decimals)
+    filled_i = unsigned(row.executed_qty, facts.size_decimals)
     status, reason, code = refusals.state_of(
         row.status, row.time_in_force, filled_i, row.reduce_only, row.expiry_reason
     )
@@ -465,9 +465,9 @@ def _order_seen(row: _OrderRow, markets: Markets, suffix: str) -> OrderSeen:
         venue_id=str(row.order_id),
         status=status,
         is_ask=row.side == "SELL",
-        size_i=_amount(row.orig_qty, facts.size_decimals),
+        size_i=unsigned(row.orig_qty, facts.size_decimals),
         filled_i=filled_i,
-        price_i=_amount(row.price, facts.price_decimals) or None,
+        price_i=unsigned(row.price, facts.price_decimals) or None,
         reason=reason,
         code=code,
         # Both are the engine's time of the order's last change, so a later event is never older than this.
@@ -483,9 +483,9 @@ def _part(part: _Part, seen: OrderSeen, facts: MarketFacts) -> FillSeen:
         client_id=seen.client_id,
         venue_id=seen.venue_id,
         is_ask=seen.is_ask,
-        size_i=_amount(part.qty, facts.size_decimals),
-        price=_decimal(part.price),
-        fee=_decimal(part.commission),
+        size_i=unsigned(part.qty, facts.size_decimals),
+        price=bounded(part.price),
+        fee=bounded(part.commission),
         fee_asset=part.commission_asset,
         # What trades before the placement is answered took liquidity.
         is_maker=False,
@@ -502,7 +502,7 @@ def _order_events(event: _OrderEvent, markets: Markets, suffix: str) -> Sequence
     if isinstance(event, _SpotOrderEvent):
         own_id = event.original_id or own_id
         reason = event.expiry or ("" if event.reject == "NONE" else event.reject)
-    filled_i = _amount(event.executed, facts.size_decimals)
+    filled_i = unsigned(event.executed, facts.size_decimals)
     status, reason, code = refusals.state_of(event.state, event.time_in_force, filled_i, event.reduce_only, reason)
     seen = OrderSeen(
         symbol=facts.symbol,
@@ -510,15 +510,15 @@ def _order_events(event: _OrderEvent, markets: Markets, suffix: str) -> Sequence
         venue_id=str(event.venue_id),
         status=status,
         is_ask=event.side == "SELL",
-        size_i=_amount(event.quantity, facts.size_decimals),
+        size_i=unsigned(event.quantity, facts.size_decimals),
         filled_i=filled_i,
-        price_i=_amount(event.price, facts.price_decimals) or None,
+        price_i=unsigned(event.price, facts.price_decimals) or None,
         reason=reason,
         code=code,
         engine_us=event.engine_ms * 1000,
     )
-    size_i = _amount(event.last_quantity, facts.size_decimals)
-    price = _decimal(event.last_price)
+    size_i = unsigned(event.last_quantity, facts.size_decimals)
+    price = bounded(event.last_price)
     # A TRADE without size or price only tells a state (seen by nautilus_trader).
     if event.execution not in ("TRADE", "CALCULATED") or event.trade_id <= 0 or not size_i or not price:
         return (seen,)
@@ -531,7 +531,7 @@ def _order_events(event: _OrderEvent, markets: Markets, suffix: str) -> Sequence
         size_i=size_i,
         price=price,
         # Both are absent when nothing was paid.
-        fee=_decimal(event.fee) if event.fee else Decimal(0),
+        fee=bounded(event.fee) if event.fee else Decimal(0),
         fee_asset=event.fee_asset or facts.quote,
         is_maker=event.is_maker,
         engine_us=seen.engine_us,
@@ -543,8 +543,8 @@ def _book(facts: MarketFacts, bid: str, ask: str, seq: int, engine_ms: int, sour
     """How the venue shows an empty side is in no recording; 0 counts as one."""
     return BookSeen(
         symbol=facts.symbol,
-        bid_i=_amount(bid, facts.price_decimals) or None,
-        ask_i=_amount(ask, facts.price_decimals) or None,
+        bid_i=unsigned(bid, facts.price_decimals) or None,
+        ask_i=unsigned(ask, facts.price_decimals) or None,
         seq=max(0, seq),
         engine_us=engine_ms * 1000,
         source=source,
@@ -552,36 +552,18 @@ def _book(facts: MarketFacts, bid: str, ask: str, seq: int, engine_ms: int, sour
 
 
 def _position(row: _HeldEvent, engine_ms: int) -> PositionSeen:
-    quantity = _decimal(row.quantity)
+    quantity = bounded(row.quantity)
     return PositionSeen(
         symbol=row.symbol + PERP_SUFFIX,
         quantity=quantity,
-        entry_price=_decimal(row.entry_price) if quantity else None,
+        entry_price=bounded(row.entry_price) if quantity else None,
         engine_us=engine_ms * 1000,
     )
 
 
 def _coin(row: _CoinEvent, engine_ms: int) -> BalanceSeen:
-    free = _decimal(row.free)
-    return BalanceSeen(asset=row.asset, free=free, total=free + _decimal(row.locked), engine_us=engine_ms * 1000)
-
-
-def _amount(text: str, decimals: int) -> int:
-    """A size or price on the grid; raises OffGrid."""
-    value = scaled(text, decimals)
-    if value < 0:
-        raise OffGrid(f"{text} is below 0")
-    return value
-
-
-def _decimal(text: str) -> Decimal:
-    """A number of a size that people have; raises OffGrid."""
-    value = decimal_of(text)
-    if not value:
-        return Decimal(0)
-    if abs(value.adjusted()) > MAX_DIGITS:
-        raise OffGrid(f"{text} is out of range")
-    return value
+    free = bounded(row.free)
+    return BalanceSeen(asset=row.asset, free=free, total=free + bounded(row.locked), engine_us=engine_ms * 1000)
 
 
 def excerpt(data: str | bytes) -> str:

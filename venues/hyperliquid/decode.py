@@ -17,7 +17,7 @@ from typing import Annotated, Final, Literal, TypeAlias
 
 import msgspec
 
-from core.precision import MAX_DIGITS, OffGrid, decimal_of, scaled
+from core.precision import OffGrid, bounded, unsigned
 from venues.errors import WireError
 from venues.events import (
     Answered,
@@ -317,7 +317,7 @@ def top_of_book(body: bytes, facts: MarketFacts) -> BookSeen:
 def size(text: str, facts: MarketFacts) -> int:
     """``totalSz`` of an acknowledgement, on the grid."""
     with _reading("acknowledgement", text):
-        return _amount(text, facts.size_decimals)
+        return unsigned(text, facts.size_decimals)
 
 
 # -- the stream
@@ -421,8 +421,8 @@ def _fill_events(told: _Fills, markets: Markets, stand: Stand) -> Sequence[Strea
     # block come in any order: the last is the one that no other goes on from.
     for symbol in dict.fromkeys(row.coin for row in known if markets[row.coin].kind == "perp"):
         rows = [row for row in known if row.coin == symbol]
-        before = {_decimal(row.start_position) for row in rows}
-        after = [_decimal(row.start_position) + _decimal(row.sz) * (1 if row.side == "B" else -1) for row in rows]
+        before = {bounded(row.start_position) for row in rows}
+        after = [bounded(row.start_position) + bounded(row.sz) * (1 if row.side == "B" else -1) for row in rows]
         last = next((each for each in after if each not in before), after[-1])
         stand.held.add(symbol)
         events.append(PositionSeen(symbol=symbol, quantity=last, engine_us=max(row.time for row in rows) * 1000))
@@ -475,8 +475,8 @@ def _status_seen(row: StatusRow, facts: MarketFacts, source: Source) -> OrderSee
 
 def _order_seen(row: OrderRow, word: str, at_ms: int, facts: MarketFacts, source: Source) -> OrderSeen:
     """Raises LookupError for an unknown status word, OffGrid for a number off the grid."""
-    left_i = _amount(row.sz, facts.size_decimals)
-    size_i = left_i if row.orig_sz is None else _amount(row.orig_sz, facts.size_decimals)
+    left_i = unsigned(row.sz, facts.size_decimals)
+    size_i = left_i if row.orig_sz is None else unsigned(row.orig_sz, facts.size_decimals)
     filled_i = size_i - left_i
     if filled_i < 0:
         raise OffGrid("more remains than was asked for")
@@ -489,7 +489,7 @@ def _order_seen(row: OrderRow, word: str, at_ms: int, facts: MarketFacts, source
         is_ask=row.side == "A",
         size_i=size_i,
         filled_i=filled_i,
-        price_i=_amount(row.limit_px, facts.price_decimals),
+        price_i=unsigned(row.limit_px, facts.price_decimals),
         reason="" if word in ("open", "triggered", "filled") else word,
         code=code,
         engine_us=at_ms * 1000,
@@ -504,9 +504,9 @@ def _fill_seen(row: FillRow, facts: MarketFacts, source: Source) -> FillSeen:
         client_id=client_id(row.cloid),
         venue_id=str(row.oid),
         is_ask=row.side == "A",
-        size_i=_amount(row.sz, facts.size_decimals),
-        price=_decimal(row.px),
-        fee=_decimal(row.fee),
+        size_i=unsigned(row.sz, facts.size_decimals),
+        price=bounded(row.px),
+        fee=bounded(row.fee),
         fee_asset=coin(row.fee_token),
         is_maker=not row.crossed,
         engine_us=row.time * 1000,
@@ -517,13 +517,13 @@ def _fill_seen(row: FillRow, facts: MarketFacts, source: Source) -> FillSeen:
 def _positions(state: _Clearinghouse, source: Source) -> Iterator[PositionSeen]:
     for each in state.asset_positions:
         row = each.position
-        quantity = _decimal(row.szi)
+        quantity = bounded(row.szi)
         if quantity:
             yield PositionSeen(
                 symbol=row.coin,
                 quantity=quantity,
-                entry_price=None if row.entry_px is None else _decimal(row.entry_px),
-                mark_price=abs(_decimal(row.position_value) / quantity),
+                entry_price=None if row.entry_px is None else bounded(row.entry_px),
+                mark_price=abs(bounded(row.position_value) / quantity),
                 engine_us=(state.time or 0) * 1000,
                 source=source,
             )
@@ -531,8 +531,8 @@ def _positions(state: _Clearinghouse, source: Source) -> Iterator[PositionSeen]:
 
 def _margin(state: _Clearinghouse, source: Source) -> MarginSeen:
     return MarginSeen(
-        balance=_decimal(state.margin_summary.account_value),
-        available=_decimal(state.withdrawable),
+        balance=bounded(state.margin_summary.account_value),
+        available=bounded(state.withdrawable),
         engine_us=(state.time or 0) * 1000,
         source=source,
     )
@@ -540,38 +540,20 @@ def _margin(state: _Clearinghouse, source: Source) -> MarginSeen:
 
 def _balances(state: _SpotState, source: Source) -> Iterator[BalanceSeen]:
     for row in state.balances:
-        total = _decimal(row.total)
-        yield BalanceSeen(asset=coin(row.coin), free=total - _decimal(row.hold), total=total, source=source)
+        total = bounded(row.total)
+        yield BalanceSeen(asset=coin(row.coin), free=total - bounded(row.hold), total=total, source=source)
 
 
 def _book_seen(facts: MarketFacts, bid: _Level | None, ask: _Level | None, at_ms: int, source: Source) -> BookSeen:
     return BookSeen(
         symbol=facts.symbol,
-        bid_i=None if bid is None else _amount(bid.px, facts.price_decimals),
-        ask_i=None if ask is None else _amount(ask.px, facts.price_decimals),
+        bid_i=None if bid is None else unsigned(bid.px, facts.price_decimals),
+        ask_i=None if ask is None else unsigned(ask.px, facts.price_decimals),
         # No sequence numbers here; of one block's messages the last one counts.
         seq=at_ms,
         engine_us=at_ms * 1000,
         source=source,
     )
-
-
-def _amount(text: str, decimals: int) -> int:
-    """A size or price on the grid; raises OffGrid."""
-    value = scaled(text, decimals)
-    if value < 0:
-        raise OffGrid(f"{text} is below 0")
-    return value
-
-
-def _decimal(text: str) -> Decimal:
-    """A number of a size that people have; raises OffGrid."""
-    value = decimal_of(text)
-    if not value:
-        return Decimal(0)
-    if abs(value.adjusted()) > MAX_DIGITS:
-        raise OffGrid(f"{text} is out of range")
-    return value
 
 
 def excerpt(data: str | bytes) -> str:

@@ -15,7 +15,7 @@ from typing import Annotated, Final, TypeAlias, TypeVar
 
 import msgspec
 
-from core.precision import MAX_DIGITS, OffGrid, decimal_of, scaled
+from core.precision import bounded, unsigned
 from venues.errors import WireError
 from venues.events import (
     BalanceSeen,
@@ -290,8 +290,8 @@ def margin(body: bytes) -> MarginSeen:
     with _reading("account", body):
         row = _account(body)
         return MarginSeen(
-            balance=_decimal(row.cross_asset_value),
-            available=_decimal(row.available_balance),
+            balance=bounded(row.cross_asset_value),
+            available=bounded(row.available_balance),
             source=Source.REST,
         )
 
@@ -302,8 +302,8 @@ def top_of_book(body: bytes, facts: MarketFacts) -> BookSeen:
         row, decimals = _book.decode(body), facts.price_decimals
         return BookSeen(
             symbol=facts.symbol,
-            bid_i=max((_amount(each.price, decimals) for each in row.bids), default=None),
-            ask_i=min((_amount(each.price, decimals) for each in row.asks), default=None),
+            bid_i=max((unsigned(each.price, decimals) for each in row.bids), default=None),
+            ask_i=min((unsigned(each.price, decimals) for each in row.asks), default=None),
             source=Source.REST,
         )
 
@@ -353,8 +353,8 @@ def _account_events(message: _Frame, kind: str, markets: Markets, account: int) 
     if message.stats is not None:
         events.append(
             MarginSeen(
-                balance=_decimal(message.stats.portfolio_value),
-                available=_decimal(message.stats.available_balance),
+                balance=bounded(message.stats.portfolio_value),
+                available=bounded(message.stats.available_balance),
             )
         )
     if message.type.startswith("subscribed/account_"):
@@ -416,7 +416,7 @@ def order_seen(row: OrderRow, markets: Markets, source: Source) -> OrderSeen | N
     if row.status == _IN_PROGRESS:
         return None
     facts = markets[row.market_index]
-    filled_i = _amount(row.filled_base_amount, facts.size_decimals)
+    filled_i = unsigned(row.filled_base_amount, facts.size_decimals)
     code = reason = ""
     if row.status in ("open", "pending"):
         status = Status.PARTIALLY_FILLED if filled_i else Status.OPEN
@@ -432,10 +432,10 @@ def order_seen(row: OrderRow, markets: Markets, source: Source) -> OrderSeen | N
         venue_id=str(row.order_index),
         status=status,
         is_ask=row.is_ask,
-        size_i=_amount(row.initial_base_amount, facts.size_decimals),
+        size_i=unsigned(row.initial_base_amount, facts.size_decimals),
         filled_i=filled_i,
         # The price of a market order is only the worst it would have taken.
-        price_i=None if row.type == "market" else _amount(row.price, facts.price_decimals),
+        price_i=None if row.type == "market" else unsigned(row.price, facts.price_decimals),
         reason=reason,
         code=code,
         # Over REST the end of an order may be stamped with its birth, and would look older than what the stream said.
@@ -446,7 +446,7 @@ def order_seen(row: OrderRow, markets: Markets, source: Source) -> OrderSeen | N
 
 def _fills(row: TradeRow, facts: MarketFacts, account: int, source: Source) -> list[FillSeen]:
     """Our side of a trade; both sides where an account trades with itself, none for a stranger's."""
-    value = _decimal(row.usd_amount)
+    value = bounded(row.usd_amount)
     fills = []
     for is_ask, owner, venue_id, client_id in (
         (True, row.ask_account_id, row.ask_id, row.ask_client_id),
@@ -462,8 +462,8 @@ def _fills(row: TradeRow, facts: MarketFacts, account: int, source: Source) -> l
                 client_id=client_id or None,
                 venue_id=str(venue_id),
                 is_ask=is_ask,
-                size_i=_amount(row.size, facts.size_decimals),
-                price=_decimal(row.price),
+                size_i=unsigned(row.size, facts.size_decimals),
+                price=bounded(row.price),
                 # Millionths of the trade's value; on spot, too, taken in USDC as far as anything shows.
                 fee=value * (row.maker_fee if is_maker else row.taker_fee) * _FEE_UNIT,
                 fee_asset=USDC,
@@ -476,44 +476,26 @@ def _fills(row: TradeRow, facts: MarketFacts, account: int, source: Source) -> l
 
 
 def _position(row: PositionRow, facts: MarketFacts, source: Source) -> PositionSeen:
-    quantity = _decimal(row.position) * (-1 if row.sign < 0 else 1)
+    quantity = bounded(row.position) * (-1 if row.sign < 0 else 1)
     return PositionSeen(
         symbol=facts.symbol,
         quantity=quantity,
-        entry_price=_decimal(row.avg_entry_price) if quantity else None,
+        entry_price=bounded(row.avg_entry_price) if quantity else None,
         source=source,
     )
 
 
 def _balance(row: _AssetRow, source: Source) -> BalanceSeen:
-    total = _decimal(row.balance)
-    return BalanceSeen(asset=row.symbol, free=total - _decimal(row.locked_balance), total=total, source=source)
+    total = bounded(row.balance)
+    return BalanceSeen(asset=row.symbol, free=total - bounded(row.locked_balance), total=total, source=source)
 
 
 # -- small readings
 
 
-def _amount(text: str, decimals: int) -> int:
-    """A size or price on the grid; raises OffGrid."""
-    value = scaled(text, decimals)
-    if value < 0:
-        raise OffGrid(f"{text} is below 0")
-    return value
-
-
 def _side(level: _Level | str, decimals: int) -> int | None:
     text = level if isinstance(level, str) else level.price
-    return (_amount(text, decimals) or None) if text else None
-
-
-def _decimal(text: str) -> Decimal:
-    """A number of a size that people have; raises OffGrid."""
-    value = decimal_of(text)
-    if not value:
-        return Decimal(0)
-    if abs(value.adjusted()) > MAX_DIGITS:
-        raise OffGrid(f"{text} is out of range")
-    return value
+    return (unsigned(text, decimals) or None) if text else None
 
 
 def _micros(moment: int) -> int:

@@ -16,7 +16,7 @@ from typing import Final, Literal, TypeAlias
 
 import msgspec
 
-from core.precision import MAX_DIGITS, OffGrid, decimal_of, scaled, scaled_decimal
+from core.precision import OffGrid, bounded, decimal_of, scaled, scaled_decimal
 from venues.errors import WireError
 from venues.events import (
     Answered,
@@ -255,8 +255,8 @@ def fill(row: FillRow, markets: Markets) -> FillSeen:
             venue_id=row.ord_id,
             is_ask=row.side == "sell",
             size_i=_size(row.fill_sz, markets[row.inst_id]),
-            price=_decimal(row.fill_px),
-            fee=-_decimal(row.fee) or Decimal(0),
+            price=bounded(row.fill_px),
+            fee=-bounded(row.fee) or Decimal(0),
             fee_asset=row.fee_ccy,
             is_maker=_IS_MAKER.get(row.exec_type),
             engine_us=fill_ms(row) * 1000,
@@ -393,9 +393,9 @@ def _order_events(row: OrderRow, markets: Markets) -> Sequence[StreamEvent]:
         venue_id=row.ord_id,
         is_ask=seen.is_ask,
         size_i=size_i,
-        price=_decimal(row.fill_px),
+        price=bounded(row.fill_px),
         # Negative is paid here, positive with us; and no minus zero.
-        fee=-_decimal(fee or "0") or Decimal(0),
+        fee=-bounded(fee or "0") or Decimal(0),
         fee_asset=fee_asset,
         is_maker=_IS_MAKER.get(row.exec_type),
         engine_us=_ms(row.fill_time) * 1000,
@@ -437,13 +437,13 @@ def _position_seen(row: _PositionRow, markets: Markets, source: Source) -> Posit
     facts = markets.get(row.inst_id)
     if facts is None or facts.kind != "perp" or row.mgn_mode != MARGIN_MODE:
         return None
-    quantity = _decimal(row.pos or "0") * facts.contract_size
+    quantity = bounded(row.pos or "0") * facts.contract_size
     return PositionSeen(
         symbol=row.inst_id,
         # In net mode the sign tells the side; in the other one posSide does.
         quantity=-quantity if row.pos_side == "short" else quantity,
-        entry_price=_decimal(row.avg_px) if row.avg_px and quantity else None,
-        mark_price=_decimal(row.mark_px) if row.mark_px else None,
+        entry_price=bounded(row.avg_px) if row.avg_px and quantity else None,
+        mark_price=bounded(row.mark_px) if row.mark_px else None,
         engine_us=_ms(row.u_time) * 1000,
         source=source,
     )
@@ -453,9 +453,9 @@ def _balances(account: _Account, source: Source) -> Iterator[BalanceSeen]:
     for coin in account.details:
         yield BalanceSeen(
             asset=coin.ccy,
-            free=_decimal(coin.avail_bal or "0"),
+            free=bounded(coin.avail_bal or "0"),
             # Not eq: that one counts the profit of open positions in.
-            total=_decimal(coin.cash_bal or "0"),
+            total=bounded(coin.cash_bal or "0"),
             engine_us=_ms(coin.u_time) * 1000,
             source=source,
         )
@@ -465,9 +465,9 @@ def _margin(account: _Account, source: Source) -> MarginSeen | None:
     for coin in account.details:
         if coin.ccy == SETTLE:
             return MarginSeen(
-                balance=_decimal(coin.eq or "0"),
+                balance=bounded(coin.eq or "0"),
                 # Empty in spot mode.
-                available=_decimal(coin.avail_eq or coin.avail_bal or "0"),
+                available=bounded(coin.avail_eq or coin.avail_bal or "0"),
                 engine_us=_ms(account.u_time) * 1000,
                 source=source,
             )
@@ -516,16 +516,6 @@ def _price(text: str, facts: MarketFacts) -> int:
     if price_i < 0:
         raise OffGrid(f"{text} is below 0")
     return price_i
-
-
-def _decimal(text: str) -> Decimal:
-    """A number of a size that people have; raises OffGrid."""
-    value = decimal_of(text)
-    if not value:
-        return Decimal(0)
-    if abs(value.adjusted()) > MAX_DIGITS:
-        raise OffGrid(f"{text} is out of range")
-    return value
 
 
 def _ms(text: str) -> int:
