@@ -12,8 +12,10 @@ from typing import Any
 from bench import floor, peers
 from bench.laps import Lap, Spreads, race, seconds_each
 from bench.venues_at_hand import AtHand
+from core.chance import entropy
 from core.precision import scaled
-from venues.dialect import HttpCall, PlaceOrder, WsText
+from venues.dialect import DrawsAhead, HttpCall, PlaceOrder, WsText
+from venues.lighter.sign import AHEAD
 
 PRICES = tuple(f"130.{cents}" for cents in range(11, 21))
 REST = frozenset({"backpack", "okx"})
@@ -104,11 +106,16 @@ def _lap(build: Build, at: AtHand, times: int) -> Lap:
     return lambda: seconds_each(once, times)
 
 
-def _settled(lap: Lap, at: AtHand) -> Lap:
-    """Lighter's dialect keeps what waits for an answer; a line begun anew forgets it, as in a play."""
+def _settled(lap: Lap, at: AtHand, *, ahead: bool) -> Lap:
+    """
+    Lighter's dialect keeps what waits for an answer; a line begun anew forgets it, as in a play. With ``ahead`` the
+    commitments of the lap's signatures are drawn before it, as a connector does between orders.
+    """
 
     def run() -> float:
         at.dialect.login("main", at.now_ms())
+        while ahead and isinstance(at.dialect, DrawsAhead) and at.dialect.draw_ahead(entropy(64)):
+            pass
         return lap()
 
     return run
@@ -127,8 +134,10 @@ def measure(venues: Mapping[str, AtHand], rounds: int) -> dict[str, Spreads]:
             alone = floor.primitive(name)
             if alone is not None:
                 contestants["signature alone"] = partial(seconds_each, alone, 500)
-            mine = _lap(ours(at), at, 30 if name == "lighter" else 500)
-            contestants["ours"] = _settled(mine, at) if name == "lighter" else mine
+            mine = _lap(ours(at), at, AHEAD if name == "lighter" else 500)
+            contestants["ours"] = _settled(mine, at, ahead=True) if name == "lighter" else mine
+            if name == "lighter":
+                contestants["nothing ahead"] = _settled(mine, at, ahead=False)
             slow = name in ("hyperliquid", "lighter")
             contestants["ccxt"] = _lap(peers.ccxt_build(at), at, 5 if slow else 60)
             contestants["SDK"] = _lap(peers.sdk_build(at), at, 20 if slow else 100)

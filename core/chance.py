@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import random  # noqa: TID251 - the one place
 from collections.abc import Sequence
 from typing import TypeVar
@@ -43,3 +44,8 @@ class Chance:
 
     def bytes(self, count: int) -> bytes:
         return self._random.randbytes(count)
+
+
+def entropy(count: int) -> bytes:
+    """``count`` bytes from the system's own source, for nonces alone: nothing that is told may depend on them."""
+    return os.urandom(count)

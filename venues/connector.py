@@ -9,12 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeVar
 
 import anyio
+from anyio.lowlevel import checkpoint
 
-from core.chance import Chance
+from core.chance import Chance, entropy
 from core.clock import Clock
 from core.precision import ceil_to, floor_to, power_of_ten
 from core.retry import backoff
-from venues.dialect import Dialect, HttpCall, HttpReply, OrderKey, PlaceOrder, Talk, WsText
+from venues.dialect import Dialect, DrawsAhead, HttpCall, HttpReply, OrderKey, PlaceOrder, Talk, WsText
 from venues.errors import LocalRuleError, OutcomeUnknown, Refused, VenueError, WireError
 from venues.events import (
     BalanceSeen,
@@ -82,6 +83,7 @@ class Connector:
         self._task: asyncio.Task[None] | None = None
         self._scope: anyio.CancelScope | None = None
         self._decided = anyio.Event()
+        self._signed = anyio.Event()
         self._failure: VenueError | None = None
 
     # -- life
@@ -162,6 +164,8 @@ class Connector:
                 async with anyio.create_task_group() as parts:
                     parts.start_soon(self._talks.keep_time)
                     parts.start_soon(self._streams.run)
+                    if isinstance(self._dialect, DrawsAhead):
+                        parts.start_soon(self._draw_ahead, self._dialect)
         except VenueError as error:
             self._decide(error)
         except Exception as error:
@@ -169,6 +173,14 @@ class Connector:
             why = f"an error of our own: {type(error).__name__}"
             self._decide(LocalRuleError("UNREACHABLE", why))
             self._streams.tell(SessionSeen(state="lost", why=why))
+
+    async def _draw_ahead(self, dialect: DrawsAhead) -> None:
+        """Between orders, prepare the signatures of the next ones."""
+        while True:
+            while dialect.draw_ahead(entropy(64)):
+                await checkpoint()
+            await self._signed.wait()
+            self._signed = anyio.Event()
 
     async def _first_contact(self) -> None:
         waits = backoff(self._chance)
@@ -402,6 +414,8 @@ class Connector:
             raise LocalRuleError(code, f"{what} was not sent: {error}") from None
         except Broken as error:
             raise OutcomeUnknown("IN_DOUBT", f"{what} was sent, its answer was lost: {error}") from None
+        finally:
+            self._signed.set()
 
     def _understand(self, read: Callable[[], T], what: str) -> T:
         """What the dialect reads in an answer. Whatever does not prove a refusal leaves the matter in doubt."""

@@ -17,7 +17,7 @@ Keys and market facts live in the dialect object; it is made per account and per
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
-from typing import Protocol, TypeAlias, TypeVar
+from typing import Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import msgspec
 
@@ -207,4 +207,13 @@ class Dialect(Protocol):
 
     def decode(self, line: str, data: str | bytes) -> Sequence[StreamEvent]:
         """Events in one frame. Never raises: what cannot be read becomes ``Unreadable``."""
+        ...
+
+
+@runtime_checkable
+class DrawsAhead(Protocol):
+    """A dialect whose signatures have a part that depends on no message, and so can be made before an order comes."""
+
+    def draw_ahead(self, entropy: bytes) -> bool:
+        """Do about a millisecond of that work with 64 unguessable bytes. False when enough is ready."""
         ...

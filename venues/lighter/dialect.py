@@ -103,6 +103,10 @@ class LighterDialect:
             raise refusals.of_reading(reply)
         return decode.server_time(reply.body)
 
+    def draw_ahead(self, entropy: bytes) -> bool:
+        """See ``venues.dialect.DrawsAhead``."""
+        return self._signer.draw_ahead(entropy)
+
     # -- nonces
 
     def prepare(self) -> Talk[None]:

@@ -79,27 +79,71 @@ _DIAGONAL: Final = _words(
 # -- the hash
 
 
-def _mixed(state: Sequence[int]) -> list[int]:
+def _mixed(state: Sequence[int]) -> tuple[int, ...]:
     """The external layer; sums are left for the next step to reduce."""
-    out: list[int] = []
-    for at in (0, 4, 8):
-        a, b, c, d = state[at : at + 4]
-        total = a + b + c + d
-        out += (total + a + 2 * b, total + b + 2 * c, total + c + 2 * d, total + d + 2 * a)
-    sums = [out[place] + out[place + 4] + out[place + 8] for place in range(4)]
-    return [value + sums[place & 3] for place, value in enumerate(out)]
+    a, b, c, d, e, f, g, h, i, j, k, m = state
+    abcd, efgh, ijkm = a + b + c + d, e + f + g + h, i + j + k + m
+    a, b, c, d = abcd + a + b + b, abcd + b + c + c, abcd + c + d + d, abcd + d + a + a
+    e, f, g, h = efgh + e + f + f, efgh + f + g + g, efgh + g + h + h, efgh + h + e + e
+    i, j, k, m = ijkm + i + j + j, ijkm + j + k + k, ijkm + k + m + m, ijkm + m + i + i
+    aei, bfj, cgk, dhm = a + e + i, b + f + j, c + g + k, d + h + m
+    return (
+        *(a + aei, b + bfj, c + cgk, d + dhm, e + aei, f + bfj),
+        *(g + cgk, h + dhm, i + aei, j + bfj, k + cgk, m + dhm),
+    )
 
 
-def _full_round(state: Sequence[int], constants: Sequence[int]) -> list[int]:
-    out = []
-    for value, constant in zip(state, constants, strict=True):
-        x = (value + constant) % P
-        square = x * x % P
-        out.append(square * square % P * (square * x % P) % P)
-    return _mixed(out)
+def _full_round(state: Sequence[int], constants: Sequence[int]) -> tuple[int, ...]:
+    """Every place plus its constant to the seventh power, then the external layer."""
+    return _mixed(
+        [
+            (cube := (x := value + constant) * x * x % P) * cube * x % P
+            for value, constant in zip(state, constants, strict=True)
+        ]
+    )
 
 
 _ROUNDS: Final = tuple(_EXTERNAL[at : at + 12] for at in range(0, 96, 12))
+
+# The inner rounds change eleven of the twelve places by additions and multiplications alone. So one integer of lanes
+# holds what those places add up to at the start of each round, and after the last one every place itself: as far as it
+# is known, with the sum of each round (times its share of every later lane) added when it comes to be.
+_LANE: Final = 136
+"""Bits of a lane: 33 products of less than 2^130 each fit."""
+_IN_LANE: Final = (1 << _LANE) - 1
+
+
+def _lanes(values: Sequence[int]) -> int:
+    return sum(value << (_LANE * place) for place, value in enumerate(values))
+
+
+def _powers(exponent: int) -> list[int]:
+    """The diagonal's factors for the eleven places, to a power."""
+    return [pow(factor, exponent, P) for factor in _DIAGONAL[1:]]
+
+
+def _shares_of_places() -> tuple[int, ...]:
+    """What each of the eleven places adds to every lane at the start."""
+    last = len(_INTERNAL)
+    rows = [_powers(exponent) for exponent in range(last)]
+    ends = _powers(last)
+    return tuple(
+        _lanes([*(row[place] for row in rows), *(end if at == place else 0 for at, end in enumerate(ends))])
+        for place in range(11)
+    )
+
+
+def _shares_of_sums() -> tuple[int, ...]:
+    """What the sum of each round adds to every lane after its own."""
+    last = len(_INTERNAL)
+    totals = [sum(_powers(exponent)) % P for exponent in range(last)]
+    return tuple(
+        _lanes([*totals[: last - 1 - number], *_powers(last - 1 - number)]) for number in range(len(_INTERNAL))
+    )
+
+
+_PLACES: Final = _shares_of_places()
+_INNER: Final = tuple(zip(_INTERNAL, _shares_of_sums(), strict=True))
 
 
 def permute(state: Sequence[int]) -> list[int]:
@@ -108,16 +152,21 @@ def permute(state: Sequence[int]) -> list[int]:
     for constants in _ROUNDS[:4]:
         state = _full_round(state, constants)
     head, *rest = state
-    rest = [value % P for value in rest]
-    diagonal = _DIAGONAL[1:]
-    for constant in _INTERNAL:
-        x = (head + constant) % P
-        square = x * x % P
-        x = square * square % P * (square * x % P) % P
-        total = x + sum(rest)
-        head = x * _DIAGONAL[0] + total
-        rest = [(value * factor + total) % P for value, factor in zip(rest, diagonal, strict=True)]
-    state = [head, *rest]
+    lanes = 0
+    for value, shares in zip(rest, _PLACES, strict=True):
+        lanes += value % P * shares
+    factor = _DIAGONAL[0]
+    for constant, shares in _INNER:
+        x = head + constant
+        cube = x * x * x % P
+        x = cube * cube * x % P
+        total = x + (lanes & _IN_LANE) % P
+        head = (x * factor + total) % P
+        lanes = (lanes >> _LANE) + total * shares
+    state = [head]
+    for _ in range(11):
+        state.append((lanes & _IN_LANE) % P)
+        lanes >>= _LANE
     for constants in _ROUNDS[4:]:
         state = _full_round(state, constants)
     return [value % P for value in state]
@@ -267,18 +316,31 @@ def public_key(secret: int) -> bytes:
     return _bytes(_encoded(_multiple(secret)))
 
 
-def signature(secret: int, message: Sequence[int], nonce: int | None = None) -> bytes:
+class Commitment(NamedTuple):
+    """A nonce and its encoded point. Good for ONE signature: two under one nonce give the private key away."""
+
+    nonce: int
+    limbs: Sequence[int]
+
+
+def commitment(nonce: int) -> Commitment:
+    return Commitment(nonce, _encoded(_multiple(nonce)))
+
+
+def _nonce(secret: int, salt: bytes) -> int:
+    seed = b"roundtrip/lighter" + secret.to_bytes(40, "little") + salt
+    return int.from_bytes(shake_256(seed).digest(80), "little") % ORDER
+
+
+def signature(secret: int, message: Sequence[int], drawn: Commitment | None = None) -> bytes:
     """
     Schnorr over the five limbs of ``message``: s and e, 40 bytes each, little-endian.
 
     Args:
-        nonce: Fixed by tests only. Else it is drawn from secret and message, as EdDSA does: no source of chance can
-            fail, and two messages never share one.
+        drawn: Never used before. Without one the nonce comes from secret and message, as EdDSA does: no source of
+            chance can fail, and two messages never share one.
     """
-    if nonce is None:
-        seed = b"roundtrip/lighter" + secret.to_bytes(40, "little") + _bytes(message)
-        nonce = int.from_bytes(shake_256(seed).digest(80), "little") % ORDER
-    r = _encoded(_multiple(nonce))
+    nonce, r = drawn or commitment(_nonce(secret, _bytes(message)))
     e = int.from_bytes(_bytes(digest([*r, *message])), "little") % ORDER
     s = (nonce - e * secret) % ORDER
     return s.to_bytes(40, "little") + e.to_bytes(40, "little")
@@ -316,6 +378,10 @@ class Transaction(NamedTuple):
     hash: str
 
 
+AHEAD: Final = 16
+"""Commitments that a signer keeps ready."""
+
+
 class Signer:
     """
     One API key of one account.
@@ -328,7 +394,7 @@ class Signer:
         LocalRuleError: AUTH. Its text never has a part of the secret.
     """
 
-    __slots__ = ("_secret", "account_index", "api_key_index", "chain_id", "public_key")
+    __slots__ = ("_ahead", "_secret", "account_index", "api_key_index", "chain_id", "public_key")
 
     def __init__(self, private_key: str, account_index: int, api_key_index: int, chain_id: int) -> None:
         try:
@@ -344,9 +410,28 @@ class Signer:
         self.api_key_index = api_key_index
         self.chain_id = chain_id
         self.public_key = public_key(self._secret).hex()
+        self._ahead: list[Commitment] = []
 
     def __repr__(self) -> str:
         return "Signer(•••)"
+
+    def draw_ahead(self, entropy: bytes) -> bool:
+        """
+        Make the commitment of one later signature, two thirds of its work. False when :data:`AHEAD` are ready.
+
+        Args:
+            entropy: 64 bytes that nobody can guess and that were never used before.
+        """
+        if len(self._ahead) >= AHEAD:
+            return False
+        if len(entropy) != 64:
+            raise ValueError(f"64 bytes of entropy are needed, not {len(entropy)}")
+        self._ahead.append(commitment(_nonce(self._secret, b"/ahead" + entropy)))
+        return True
+
+    def _sign(self, message: Sequence[int]) -> bytes:
+        # Taken out before it is used: whatever happens then, no other message gets it.
+        return signature(self._secret, message, self._ahead.pop() if self._ahead else None)
 
     def transaction(
         self,
@@ -374,7 +459,7 @@ class Signer:
         message = transaction_digest(self.chain_id, tx_type, values, attributes)
         info = {
             **values,
-            "Sig": b64encode(signature(self._secret, message)).decode(),
+            "Sig": b64encode(self._sign(message)).decode(),
             "L2TxAttributes": {str(kind): value for kind, value in attributes.items()} if attributes else None,
         }
         return Transaction(tx_type, msgspec.json.encode(info).decode(), _bytes(message).hex())
@@ -382,4 +467,4 @@ class Signer:
     def token(self, deadline_secs: int) -> str:
         """The auth token that is good until ``deadline_secs``, Unix seconds, at most 8 h ahead."""
         text = f"{deadline_secs}:{self.account_index}:{self.api_key_index}"
-        return f"{text}:{signature(self._secret, token_digest(text)).hex()}"
+        return f"{text}:{self._sign(token_digest(text)).hex()}"

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+from unittest.mock import patch
 
 import anyio
 import pytest
 
 from core.clock import VIRTUAL_EPOCH_MS
-from tests.unit.venues.toy import COIN, Toy, ToyLog, play
+from tests.unit.venues.toy import COIN, Toy, ToyDialect, ToyLog, play
 from venues.dialect import HttpReply
 from venues.errors import LocalRuleError, OutcomeUnknown, Refused
 from venues.events import OrderSeen, SnapshotSeen, Status
@@ -542,3 +543,30 @@ def test_two_runs_with_the_same_seed_tell_the_same():
         return play(story)
 
     assert run() == run()
+
+
+def test_signatures_are_prepared_between_orders_with_fresh_entropy():
+    """[ours] A dialect that draws ahead is asked at the start and after each request, never twice with one entropy."""
+    seen: list[bytes] = []
+    wanted = 3
+
+    def draw_ahead(self, entropy: bytes) -> bool:
+        if len(seen) >= wanted:
+            return False
+        seen.append(entropy)
+        return True
+
+    async def story(toy):
+        nonlocal wanted
+        await anyio.sleep(0.01)
+        assert len(seen) == 3
+        wanted = 5
+        await toy.connector.submit_limit_order(
+            symbol=COIN, client_order_index=1, base_amount=10, price=100, is_ask=False
+        )
+        await anyio.sleep(0.01)
+        assert len(seen) == len(set(seen)) == 5
+        assert {len(each) for each in seen} == {64}
+
+    with patch.object(ToyDialect, "draw_ahead", draw_ahead, create=True):
+        play(story)

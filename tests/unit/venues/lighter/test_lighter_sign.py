@@ -80,7 +80,7 @@ def test_a_fixed_nonce_gives_the_signature_of_the_sheet():
     """[venue] k fixed for the test only; 80 bytes equal."""
     fixed = VECTORS["fixed_k_signature"]
     secret = number(VECTORS["private_key"]) % sign.ORDER
-    made = sign.signature(secret, limbs(VECTORS["vectors"][0]["tx_hash"]), number(fixed["k_le_hex"]))
+    made = sign.signature(secret, limbs(VECTORS["vectors"][0]["tx_hash"]), sign.commitment(number(fixed["k_le_hex"])))
     assert (made.hex(), base64.b64encode(made).decode()) == (fixed["sig_hex"], fixed["sig_base64"])
 
 
@@ -93,7 +93,8 @@ def test_a_public_key_is_the_encoded_multiple_of_the_generator(case):
 @pytest.mark.parametrize("case", PRIMITIVES.get("sign", []), ids=lambda case: case["sk"][:8])
 def test_the_reference_signatures_are_reproduced(case):
     """[venue] Secret, message and k given: s and e equal."""
-    assert sign.signature(number(case["sk"]), limbs(case["hashed_msg"]), number(case["k"])).hex() == case["sig"]
+    made = sign.signature(number(case["sk"]), limbs(case["hashed_msg"]), sign.commitment(number(case["k"])))
+    assert made.hex() == case["sig"]
 
 
 def test_the_permutation_and_the_hash_are_those_of_the_reference():
@@ -155,3 +156,40 @@ def test_a_signer_shows_nothing_of_its_secret():
     signer = Signer("0x" + VECTORS["private_key"], 12345, 5, 304)
     assert repr(signer) == "Signer(•••)"
     assert signer.public_key == VECTORS["public_key"]
+
+
+@given(st.lists(st.integers(0, 2**66), min_size=12, max_size=12))
+@settings(max_examples=50, deadline=None)
+def test_any_twelve_numbers_are_permuted_as_the_verifier_permutes_them(state):
+    """[ours] The inner rounds in lanes give what the plain rounds of the second implementation give."""
+    assert sign.permute(state) == schnorr_check._permuted([value % sign.P for value in state])
+
+
+def test_what_was_drawn_ahead_is_used_for_one_signature_only():
+    """[ours] A nonce under two messages would give the key away: each signature has another point, and is valid."""
+    signer = Signer(VECTORS["private_key"], 12345, 5, 304)
+    drawn = 0
+    while signer.draw_ahead(drawn.to_bytes(64, "big")):
+        drawn += 1
+    assert drawn == sign.AHEAD
+    secret = number(VECTORS["private_key"]) % sign.ORDER
+    nonces = set()
+    for deadline in range(sign.AHEAD + 3):
+        token = signer.token(deadline)
+        text, _, hexed = token.rpartition(":")
+        made = bytes.fromhex(hexed)
+        digest = b"".join(limb.to_bytes(8, "little") for limb in sign.token_digest(text))
+        assert is_signed(VECTORS["public_key"], digest.hex(), made)
+        s, e = int.from_bytes(made[:40], "little"), int.from_bytes(made[40:], "little")
+        nonces.add((s + e * secret) % sign.ORDER)
+    assert len(nonces) == sign.AHEAD + 3
+    assert signer.draw_ahead(bytes(64))
+
+
+@pytest.mark.parametrize("entropy", [b"", bytes(63), bytes(65)])
+def test_too_little_entropy_draws_nothing(entropy):
+    """[ours] A short one is an error of the shell, and no commitment comes of it."""
+    signer = Signer(VECTORS["private_key"], 12345, 5, 304)
+    with pytest.raises(ValueError, match="64 bytes"):
+        signer.draw_ahead(entropy)
+    assert not signer._ahead
