@@ -52,6 +52,7 @@ check: .venv/.tested
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/draw_moves.py --check
 	$(BIN)/python scripts/write_docs.py --check
+	$(BIN)/python scripts/draw_markets.py --check
 
 # The exchanges' own clients (extra sdk) pin older siblings of some libraries: requirements-overrides.txt holds ours.
 PIN := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
@@ -59,7 +60,7 @@ PIN := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-has
 lock: .venv/.tested
 	$(PIP) install uv
 	$(PIN) -o requirements.lock
-	$(PIN) --extra test --extra sdk -c requirements.lock --override requirements-overrides.txt -o requirements-test.lock
+	$(PIN) --extra test --extra sdk --extra bench -c requirements.lock --override requirements-overrides.txt -o requirements-test.lock
 
 venue: .venv/.tested
 	$(BIN)/python scripts/make_venue.py '$(NAME)'

@@ -21,14 +21,14 @@ CONFIG = "config.yaml"
 
 def open_environment(config: str | None, flags: Mapping[str, Any]) -> Environment:
     """Settings from the config file (``config.yaml`` if there is one), flags and environment. Raises WrongInput."""
-    from app.settings import SettingsError, load_settings, read_account
+    from app.settings import SettingsError, load_settings, locks_folder, read_account
     from runner.environment import Environment, WrongInput
 
     path = Path(config) if config is not None else Path(CONFIG)
     try:
         settings = load_settings(path if config is not None or path.exists() else None, flags, os.environ)
     except SettingsError as error:
-        raise WrongInput([str(error).rstrip()]) from error
+        raise WrongInput([str(error).rstrip()], error.mistakes, error.sources) from error
 
     def keys(venue: str) -> Account:
         try:
@@ -43,6 +43,8 @@ def open_environment(config: str | None, flags: Mapping[str, Any]) -> Environmen
         state_dir=settings.state_dir,
         runs_dir=settings.runs_dir,
         logs_dir=settings.logs_dir,
+        locks_dir=locks_folder(settings, os.environ),
+        control_port=settings.control_port,
         log_level=settings.log_level,
         log_json=settings.log_json,
         caps=settings.caps,

@@ -35,6 +35,7 @@ def make_parser() -> argparse.ArgumentParser:
     for name, rule in FLAT.items():
         parser.add_argument(f"--{name.replace('_', '-')}", metavar="VALUE", help=rule.expected.replace("%", "%%"))
     parser.add_argument("--sims", metavar="FILE|-")
+    parser.add_argument("--adopt", action="store_true", help="take over open orders and position of the market")
     parser.add_argument("--progress", choices=("auto", "plain", "json"), default="auto")
     return parser
 
@@ -79,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     words = list(sys.argv[1:] if argv is None else argv)
     args = make_parser().parse_args(words)
-    outside_of_settings = ("config", "strategy", "sims", "progress")
+    outside_of_settings = ("config", "strategy", "sims", "progress", "adopt")
     flags = {name: value for name, value in vars(args).items() if name not in outside_of_settings}
     path = Path(args.config) if args.config is not None else Path("config.yaml")
     try:

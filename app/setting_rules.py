@@ -109,6 +109,7 @@ def _env_name(text: str) -> str:
 
 _USD: Final = Rule(_within("0", "1e12", above=True), "an amount in USD above 0", _NUMERIC, optional=True)
 _PATH: Final = Rule(_path, "the name of a file or folder", _STR)
+_BPS: Final = 10_000
 ENV: Final = Rule(
     _env_name,
     "the NAME of an environment variable, like BACKPACK_API_SECRET; the secret itself stays out of the file",
@@ -135,12 +136,17 @@ FLAT: Final[Mapping[str, Rule]] = {
     "state_dir": _PATH,
     "runs_dir": _PATH,
     "logs_dir": _PATH,
+    "locks_dir": _PATH._replace(optional=True),
+    "control_port": _count(0, 65_535, optional=True),
     "log_level": _choice("DEBUG", "INFO", "WARNING", "ERROR", fold=str.upper),
     "log_json": Rule(_truth, "true or false", frozenset({"bool"})),
 }
 """The settings that a flag of the same name (``--interval-secs``) overrides."""
 
-CAPS: Final[Mapping[str, Rule]] = {item.name: _USD for item in fields(Caps)}
+CAPS: Final[Mapping[str, Rule]] = {
+    **{item.name: _USD for item in fields(Caps)},
+    "price_band_bps": _count(1, _BPS, optional=True),
+}
 BEAT: Final[Mapping[str, Rule]] = {
     "interval_secs": _secs("0.1", "3600"),
     "timeout_secs": _secs("0.05", "60"),

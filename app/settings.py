@@ -29,7 +29,11 @@ if TYPE_CHECKING:
     from ruamel.yaml.nodes import Node
 
 MAX_BYTES: Final = 1_000_000
+PRICE_BAND_BPS: Final = 1_000
+"""Ten percent, where the config says nothing."""
 _KINDS: Final = {"null": "nothing", "map": "a group of keys", "seq": "a list"}
+_SHOWN: Final[Mapping[str, Rule]] = {**FLAT, **CAPS, **BEAT}
+"""Settings whose lines may be shown beside a mistake."""
 _SECRET_KEY: Final = re.compile(r"(key|secret|token|passphrase|password|seed_hex|mnemonic)s?$", re.IGNORECASE)
 
 
@@ -55,9 +59,13 @@ class Settings:
     state_dir: Path = Path("state")
     runs_dir: Path = Path("runs")
     logs_dir: Path = Path("logs")
+    locks_dir: Path | None = None
+    """One folder for all runs of this user; None: :func:`locks_folder` says where."""
+    control_port: int | None = 0
+    """Loopback port of a run's halt endpoint: 0 is a free one, None none at all."""
     log_level: str = "INFO"
     log_json: bool = False
-    caps: Caps = field(default_factory=Caps)
+    caps: Caps = field(default_factory=lambda: Caps(price_band_bps=PRICE_BAND_BPS))
     heartbeat: HeartbeatSettings = field(default_factory=HeartbeatSettings)
     accounts: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: MappingProxyType({}))
     """Venue → credential → name of the environment variable, where it differs from the venue's usual name."""
@@ -75,14 +83,19 @@ class Account:
 
 
 class SettingsError(Exception):
-    """The settings cannot be used; nothing was started. ``mistakes`` has every fault: the file's, then the flags'."""
+    """
+    The settings cannot be used; nothing was started. ``mistakes`` has every fault: the file's, then the flags'.
 
-    def __init__(self, mistakes: Iterable[Mistake]) -> None:
+    ``sources`` has the file's text by its name, with everything covered that is no known, harmless setting.
+    """
+
+    def __init__(self, mistakes: Iterable[Mistake], sources: Mapping[str, str] = MappingProxyType({})) -> None:
         self.mistakes = tuple(mistakes)
+        self.sources = sources
         super().__init__(*self.mistakes)
 
     def __str__(self) -> str:
-        return render_text(self.mistakes, {}, files=1)
+        return render_text(self.mistakes, self.sources, files=1)
 
 
 SETTINGS_CODES: Final[Mapping[str, Explained]] = {
@@ -113,12 +126,15 @@ class _Reader:
 
     def __init__(self, file: str) -> None:
         self.file = file
+        self.source = ""
         self.mistakes: list[Mistake] = []
 
     def fault(self, code: str, message: str, node: Node | None = None, **more: Any) -> None:
         mark = node.start_mark if node is not None else None
         line, column = (1, 1) if mark is None else (mark.line + 1, mark.column + 1)
-        place: dict[str, Any] = {"file": self.file, "line": line, "column": column} | more
+        one_line = node is not None and isinstance(node.value, str) and node.end_mark.line == node.start_mark.line
+        length = node.end_mark.column - node.start_mark.column if node is not None and one_line else 0
+        place: dict[str, Any] = {"file": self.file, "line": line, "column": column, "length": length} | more
         self.mistakes.append(Mistake(code=code, message=message, **place))
 
     def table(self, node: Node | None, known: Iterable[str] | None, where: str) -> dict[str, tuple[Node, Node]]:
@@ -197,7 +213,7 @@ class _Reader:
         given: dict[str, Any] = {}
         for name, (_, value) in self.table(node, rules, where).items():
             read = self.value(rules[name], value, f"{where}.{name}")
-            if read is not None:
+            if read is not None or (rules[name].optional and _tag(value) == "null"):
                 given[name] = read
         return given
 
@@ -237,10 +253,10 @@ def load_settings(path: Path | None, overrides: Mapping[str, Any], environ: Mapp
     for name, (_, node) in table.items():
         if name in FLAT:
             read = reader.value(FLAT[name], node, name)
-            if read is not None:
+            if read is not None or (FLAT[name].optional and _tag(node) == "null"):
                 values[name] = read
     nodes = {name: table[name][1] if name in table else None for name in sections}
-    values["caps"] = Caps(**reader.section(nodes["caps"], CAPS, "caps"))
+    values["caps"] = Caps(**{"price_band_bps": PRICE_BAND_BPS, **reader.section(nodes["caps"], CAPS, "caps")})
     heartbeat = _heartbeat(nodes["heartbeat"], reader, environ)
     values["accounts"] = _accounts(nodes["accounts"], reader)
     reader.mistakes.sort(key=lambda mistake: (mistake.line, mistake.column))
@@ -250,8 +266,40 @@ def load_settings(path: Path | None, overrides: Mapping[str, Any], environ: Mapp
     if not reader.mistakes:
         _together(settings, reader, table)
     if reader.mistakes:
-        raise SettingsError(reader.mistakes)
+        raise SettingsError(reader.mistakes, {reader.file: _covered(reader.source)} if reader.source else {})
     return settings
+
+
+def locks_folder(settings: Settings, environ: Mapping[str, str]) -> Path:
+    """
+    Where the locks of accounts are: the same for all runs of a user, whatever their state folder, or two of them could
+    trade one account. ``locks_dir``, else ``roundtrip/locks`` in the user's folder for state (XDG base directories);
+    a user without a home has only the state folder.
+    """
+    if settings.locks_dir is not None:
+        return settings.locks_dir
+    # The specification tells programs to ignore a relative path here.
+    given = Path(environ.get("XDG_STATE_HOME", ""))
+    try:
+        state = given if given.is_absolute() else Path("~/.local/state").expanduser()
+    except RuntimeError:
+        return settings.state_dir / "locks"
+    return state / "roundtrip" / "locks"
+
+
+def _covered(text: str) -> str:
+    """A config as it may be shown: only values of known settings that hold no secret and no address; columns stay."""
+    return "\n".join(_covered_line(line) for line in re.split(r"\r\n|\n|\r", text))
+
+
+def _covered_line(line: str) -> str:
+    named = re.match(r"\s*(?:-\s+)?([A-Za-z_]+)\s*:", line)
+    rule = _SHOWN.get(named[1]) if named else None
+    shown = rule is not None and rule.shown
+    # A comment may say anything.
+    comment = re.search(r"\s#", line) if shown else None
+    kept = comment.end() if comment else len(line) if shown else named.end() if named else 0
+    return line[:kept] + re.sub(r"\S", "•", line[kept:])
 
 
 def read_account(settings: Settings, venue: str, environ: Mapping[str, str]) -> Account:
@@ -299,6 +347,8 @@ def _compose(path: Path, reader: _Reader) -> Node | None:
         column = error.start - (raw.rfind(b"\n", 0, error.start) + 1) + 1
         reader.fault("FILE_ENCODING", "The config file is not UTF-8 text.", line=line, column=column)
         return None
+
+    reader.source = text
 
     from ruamel.yaml import YAML
     from ruamel.yaml.error import MarkedYAMLError, YAMLError

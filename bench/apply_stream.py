@@ -5,6 +5,8 @@ B2: private order and fill messages to the state of orders, trades deduplicated.
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -25,6 +27,7 @@ from execution.positions import Positions
 from execution.risk import Risk
 from execution.timeline import Timelines
 from venues.events import BookSeen, FillSeen, OrderSeen, VenueEvent
+from venues.readings import Readings
 
 ORDERS = 1_000
 LIVE = 50
@@ -105,6 +108,21 @@ def _order(at: AtHand, client_id: int) -> Order:
     return order
 
 
+def _forget() -> None:
+    """Every lap reads its texts for the first time, as a play does."""
+    for each in gc.get_objects():
+        if isinstance(each, Readings):
+            each.clear()
+
+
+def _fresh(lap: Lap) -> Lap:
+    def fresh() -> float:
+        _forget()
+        return lap()
+
+    return fresh
+
+
 def _mixed(batch: Sequence[Told]) -> list[str]:
     """The messages of orders that are live together: first all first ones, then all second ones, and so on."""
     longest = max(len(frames) for frames in batch)
@@ -121,7 +139,7 @@ def _ours(at: AtHand, batches: Sequence[Sequence[str]], folder: Path | None, *, 
     size_i = scaled("0.05", at.market.size_decimals)
     count = sum(len(batch) for batch in batches)
 
-    def lap() -> float:
+    async def told() -> float:
         execution = Execution(at, folder)
         orders, book, hear = execution.orders, execution.orders.book, execution.venue.listener
         spent, first = 0.0, FIRST_ID
@@ -139,22 +157,33 @@ def _ours(at: AtHand, batches: Sequence[Sequence[str]], folder: Path | None, *, 
                     for event in decode(line, text):
                         if isinstance(event, (OrderSeen, FillSeen)):
                             book[event.client_id].apply(event, 0)  # type: ignore[index]
-            else:
+            elif folder is None:
                 for text in batch:
                     for event in decode(line, text):
                         hear(event)
+            else:
+                flush = orders.timelines.flush
+                for text in batch:
+                    for event in decode(line, text):
+                        hear(event)
+                    # What the event loop does at the end of each turn; here every message has a turn of its own.
+                    flush(at.name)
             spent += now() - began
             for client_id in range(first, first + LIVE):
                 order = book.pop(client_id)
                 orders.timelines.close(order)
                 if through != "decode":
-                    told = (order.state, order.filled_i, order.traded_i)
-                    assert told == (State.FILLED, size_i, size_i), f"{at.name}: {client_id} is {told}"
+                    ended = (order.state, order.filled_i, order.traded_i)
+                    assert ended == (State.FILLED, size_i, size_i), f"{at.name}: {client_id} is {ended}"
             first += LIVE
-        if folder is not None:
-            for path in folder.iterdir():
-                path.unlink()
         return spent / count
+
+    def lap() -> float:
+        _forget()
+        secs = asyncio.run(told())
+        for path in folder.iterdir() if folder is not None else ():
+            path.unlink()
+        return secs
 
     return lap
 
@@ -178,7 +207,19 @@ def _floor(at: AtHand, batches: Sequence[Sequence[str]]) -> Lap:
     return lap
 
 
-def measure_orders(venues: Mapping[str, AtHand], rounds: int) -> dict[str, Spreads]:
+CCXT_ORDERS = 200
+"""Orders of ccxt.pro's laps: it keeps the last thousand, and takes its time."""
+Readers = Mapping[str, Callable[[Sequence[str]], Callable[[str], object] | None]]
+"""See :func:`bench.peers.ccxt_reader`."""
+
+
+def _ccxt(readers: Readers, venue: str, texts: Sequence[str]) -> dict[str, Lap]:
+    begin = readers.get(venue)
+    read = begin(texts[:4]) if begin is not None else None
+    return {} if read is None else {"ccxt.pro": lap_over(read, texts)}
+
+
+def measure_orders(venues: Mapping[str, AtHand], readers: Readers, rounds: int) -> dict[str, Spreads]:
     told: dict[str, Spreads] = {}
     with tempfile.TemporaryDirectory() as scratch:
         for name, at in venues.items():
@@ -192,13 +233,14 @@ def measure_orders(venues: Mapping[str, AtHand], rounds: int) -> dict[str, Sprea
                     "decode + Order.apply": _ours(at, batches, None, through="apply"),
                     "hear": _ours(at, batches, None, through="hear"),
                     "hear + timeline": _ours(at, batches, Path(scratch), through="hear"),
-                },
+                }
+                | _ccxt(readers, name, [text for batch in batches[: CCXT_ORDERS // LIVE] for text in batch]),
                 rounds,
             )
     return told
 
 
-def measure_books(venues: Mapping[str, AtHand], rounds: int) -> dict[str, Spreads]:
+def measure_books(venues: Mapping[str, AtHand], readers: Readers, rounds: int) -> dict[str, Spreads]:
     told: dict[str, Spreads] = {}
     for name, at in venues.items():
         texts = book_messages(name, WIRE_NAMES.get(name, at.symbol), BOOKS)
@@ -215,5 +257,6 @@ def measure_books(venues: Mapping[str, AtHand], rounds: int) -> dict[str, Spread
             (seen,) = decode(line, text)
             assert isinstance(seen, BookSeen), seen
             assert (seen.bid_i, seen.ask_i) == tuple(price * shift for price in bare(text)), text
-        told[name] = race({"floor": lap_over(bare, texts), "ours": lap_over(ours, texts)}, rounds)
+        laps = {"floor": lap_over(bare, texts), "ours": _fresh(lap_over(ours, texts))}
+        told[name] = race(laps | _ccxt(readers, name, texts[: BOOKS // 4]), rounds)
     return told

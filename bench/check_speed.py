@@ -68,7 +68,7 @@ def check_against_load(steps: int, rounds: int) -> tuple[float, float]:
         path.write_bytes(data)
 
         def check() -> None:
-            result = load_scenarios([path], known_venues=("backpack",))
+            result = load_scenarios([path], known_venues=("backpack",), on="sim")
             assert not result.mistakes
             assert len(result.scenarios[0].steps) == steps
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 
 MESSAGES = 4
 REPEAT_EVERY = 10
@@ -16,11 +17,21 @@ SIZE = "0.05"
 PARTS = ("0.01", "0.02", "0.02")
 SUMS = ("0.01", "0.03", "0.05")
 TWO_PARTS = ("0.02", "0.03")
-PRICE = "140.99"
+PRICES = 100
+"""Different prices among the orders, a cent apart."""
 BORN_MS = 1_767_571_200_000
 FIRST_ID = 1_000_001
 
 Told = list[str]
+
+
+def _price(number: int) -> Decimal:
+    return Decimal(14_000 + number * 37 % PRICES).scaleb(-2)
+
+
+def _fee(number: int, part: str) -> str:
+    """0.02 % of what was traded."""
+    return str(_price(number) * Decimal(part) * Decimal("0.0002"))
 
 
 def _text(value: object) -> str:
@@ -28,25 +39,29 @@ def _text(value: object) -> str:
 
 
 def _backpack(cid: int, symbol: str, number: int) -> Told:
+    price = str(_price(number))
+
     def told(at: int, **more: object) -> str:
         us = (BORN_MS + number) * 1000 + at
         data = {"E": us + 500, "O": "USER", "Q": "7.0495", "S": "Bid", "T": us, "V": "RejectTaker", "c": cid}
-        data |= {"f": "GTC", "i": str(cid + 5_000_000), "o": "LIMIT", "p": PRICE, "q": SIZE, "r": False, "s": symbol}
+        data |= {"f": "GTC", "i": str(cid + 5_000_000), "o": "LIMIT", "p": price, "q": SIZE, "r": False, "s": symbol}
         data |= {"t": None, "y": True, **more}
-        return _text({"data": data, "stream": "account.orderUpdate"})
+        return _text({"data": dict(sorted(data.items())), "stream": "account.orderUpdate"})
 
     frames = [told(0, e="orderAccepted", X="New", Z="0", z="0")]
     for at, (part, total) in enumerate(zip(PARTS, SUMS, strict=True)):
         state = "Filled" if total == SIZE else "PartiallyFilled"
-        trade = {"L": PRICE, "N": "USDC", "l": part, "m": True, "n": "0.000282", "t": number * 3 + at + 1}
+        trade = {"L": price, "N": "USDC", "l": part, "m": True, "n": _fee(number, part), "t": number * 3 + at + 1}
         frames.append(told(at + 1, e="orderFill", X=state, Z="4.2297", z=total, **trade))
     return frames
 
 
 def _binance(cid: int, symbol: str, number: int) -> Told:
+    price = str(_price(number))
+
     def told(at: int, **more: object) -> str:
         ms = BORN_MS + number * 4 + at
-        row = {"s": symbol, "c": str(cid), "S": "BUY", "o": "LIMIT", "f": "GTX", "q": SIZE, "p": PRICE, "ap": "0"}
+        row = {"s": symbol, "c": str(cid), "S": "BUY", "o": "LIMIT", "f": "GTX", "q": SIZE, "p": price, "ap": "0"}
         row |= {"sp": "0", "x": "NEW", "X": "NEW", "i": cid + 5_000_000, "l": "0", "z": "0", "L": "0", "N": "USDT"}
         row |= {"n": "0", "T": ms, "t": 0, "b": "0", "a": "0", "m": False, "R": False, "wt": "CONTRACT_PRICE"}
         row |= {"ot": "LIMIT", "ps": "BOTH", "cp": False, "AP": "0", "cr": "0", "pP": False, "si": 0, "ss": 0}
@@ -56,24 +71,25 @@ def _binance(cid: int, symbol: str, number: int) -> Told:
     frames = [told(0)]
     for at, (part, total) in enumerate(zip(PARTS, SUMS, strict=True)):
         state = "FILLED" if total == SIZE else "PARTIALLY_FILLED"
-        trade = {"l": part, "z": total, "L": PRICE, "ap": PRICE, "n": "0.000282", "t": number * 3 + at + 1, "m": True}
+        trade = {"l": part, "z": total, "L": price, "ap": price, "n": _fee(number, part), "m": True}
+        trade |= {"t": number * 3 + at + 1}
         frames.append(told(at + 1, x="TRADE", X=state, **trade))
     return frames
 
 
 def _hyperliquid(cid: int, symbol: str, number: int) -> Told:
-    oid, ms = cid + 5_000_000, BORN_MS + number * 4
+    oid, ms, price = cid + 5_000_000, BORN_MS + number * 4, str(_price(number))
 
     def order(status: str, left: str, at: int) -> str:
-        row = {"coin": symbol, "side": "B", "limitPx": PRICE, "sz": left, "oid": oid, "timestamp": ms}
+        row = {"coin": symbol, "side": "B", "limitPx": price, "sz": left, "oid": oid, "timestamp": ms}
         row |= {"origSz": SIZE, "cloid": f"0x{cid:032x}"}
         data = [{"order": row, "status": status, "statusTimestamp": ms + at}]
         return _text({"channel": "orderUpdates", "data": data})
 
     def trade(part: str, before: str, at: int) -> str:
-        row = {"coin": symbol, "px": PRICE, "sz": part, "side": "B", "time": ms + at, "startPosition": before}
+        row = {"coin": symbol, "px": price, "sz": part, "side": "B", "time": ms + at, "startPosition": before}
         row |= {"dir": "Open Long", "closedPnl": "0.0", "hash": "0x" + "ab" * 32, "oid": oid, "crossed": False}
-        row |= {"fee": "0.000282", "feeToken": "USDC", "tid": number * 2 + at, "cloid": f"0x{cid:032x}"}
+        row |= {"fee": _fee(number, part), "feeToken": "USDC", "tid": number * 2 + at, "cloid": f"0x{cid:032x}"}
         return _text({"channel": "userFills", "data": {"user": "0x" + "70" * 20, "fills": [row]}})
 
     first, second = TWO_PARTS
@@ -81,12 +97,12 @@ def _hyperliquid(cid: int, symbol: str, number: int) -> Told:
 
 
 def _lighter(cid: int, market: str, number: int, account: int) -> Told:
-    index, us = cid + 5_000_000, (BORN_MS + number * 4) * 1000
+    index, us, price = cid + 5_000_000, (BORN_MS + number * 4) * 1000, f"{_price(number)}0"
 
     def order(status: str, filled: str, at: int) -> str:
         row = {"order_index": index, "client_order_index": cid, "order_id": str(index), "client_order_id": str(cid)}
         row |= {"market_index": int(market), "owner_account_index": account, "initial_base_amount": "0.050"}
-        row |= {"price": "140.990", "nonce": 9182390020, "remaining_base_amount": "0.000", "is_ask": False}
+        row |= {"price": price, "nonce": 9182390020, "remaining_base_amount": "0.000", "is_ask": False}
         row |= {"base_size": 50, "base_price": 140990, "filled_base_amount": filled, "side": "buy", "type": "limit"}
         row |= {"filled_quote_amount": "0.000000", "time_in_force": "post-only", "reduce_only": False}
         row |= {"trigger_price": "0.000", "order_expiry": 1780360584479, "status": status, "trigger_status": "na"}
@@ -97,7 +113,8 @@ def _lighter(cid: int, market: str, number: int, account: int) -> Told:
 
     def trade(part: str, at: int) -> str:
         row = {"trade_id": number * 2 + at, "trade_id_str": str(number * 2 + at), "tx_hash": "000000128b1ee814"}
-        row |= {"type": "trade", "market_id": int(market), "size": part, "price": "140.990", "usd_amount": "2.819800"}
+        row |= {"type": "trade", "market_id": int(market), "size": part, "price": price}
+        row |= {"usd_amount": f"{_price(number) * Decimal(part):.6f}"}
         row |= {"ask_id": 281476929510102, "bid_id": index, "ask_client_id": 0, "bid_client_id": cid}
         row |= {"ask_account_id": 91249, "bid_account_id": account, "is_maker_ask": False, "block_height": 227535535}
         row |= {"timestamp": us // 1000, "taker_fee": 196, "maker_fee": 28, "transaction_time": us + at}
@@ -108,6 +125,8 @@ def _lighter(cid: int, market: str, number: int, account: int) -> Told:
 
 
 def _okx(cid: int, symbol: str, number: int) -> Told:
+    price = str(_price(number))
+
     def told(at: int, **more: object) -> str:
         ms = str(BORN_MS + number * 4 + at)
         row = {"accFillSz": "0", "algoClOrdId": "", "algoId": "", "attachAlgoOrds": [], "avgPx": "", "cTime": ms}
@@ -115,17 +134,18 @@ def _okx(cid: int, symbol: str, number: int) -> Told:
         row |= {"code": "0", "execType": "", "fee": "0", "feeCcy": "USDT", "fillFee": "0", "fillFeeCcy": ""}
         row |= {"fillNotionalUsd": "", "fillPx": "", "fillSz": "0", "fillPnl": "0", "fillTime": "", "instId": symbol}
         row |= {"instType": "SWAP", "lever": "3", "msg": "", "notionalUsd": "7.05", "ordId": str(cid + 5_000_000)}
-        row |= {"ordType": "post_only", "pnl": "0", "posSide": "net", "px": PRICE, "rebate": "0", "rebateCcy": "USDT"}
+        row |= {"ordType": "post_only", "pnl": "0", "posSide": "net", "px": price, "rebate": "0", "rebateCcy": "USDT"}
         row |= {"reduceOnly": "false", "reqId": "", "side": "buy", "slOrdPx": "", "slTriggerPx": "", "source": ""}
         row |= {"state": "live", "stpMode": "cancel_maker", "sz": SIZE, "tag": "", "tdMode": "cross", "tgtCcy": ""}
-        row |= {"tpOrdPx": "", "tpTriggerPx": "", "tradeId": "", "lastPx": PRICE, "uTime": ms, **more}
+        row |= {"tpOrdPx": "", "tpTriggerPx": "", "tradeId": "", "lastPx": price, "uTime": ms, **more}
         return _text({"arg": {"channel": "orders", "instType": "ANY", "uid": "614488474791936"}, "data": [row]})
 
     frames = [told(0)]
     for at, (part, total) in enumerate(zip(PARTS, SUMS, strict=True)):
         state = "filled" if total == SIZE else "partially_filled"
-        trade = {"accFillSz": total, "fillPx": PRICE, "fillSz": part, "fillFee": "-0.000282", "fillFeeCcy": "USDT"}
-        trade |= {"state": state, "tradeId": str(number * 3 + at + 1), "execType": "M", "avgPx": PRICE}
+        trade = {"accFillSz": total, "fillPx": price, "fillSz": part, "fillFee": "-" + _fee(number, part)}
+        trade |= {"state": state, "tradeId": str(number * 3 + at + 1), "execType": "M", "avgPx": price}
+        trade |= {"fillFeeCcy": "USDT"}
         frames.append(told(at + 1, **trade, fillTime=str(BORN_MS + number * 4 + at)))
     return frames
 

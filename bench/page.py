@@ -13,19 +13,25 @@ import argparse
 import json
 import os
 import platform
+import statistics
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from bench import apply_stream, build_and_sign, floor, round_trip, start_up
+from bench import apply_stream, build_and_sign, client, durability, floor, messages, peers, round_trip, scale, start_up
+from bench.crowd_pages import page_b6, page_b7, page_b8
 from bench.laps import Spread, Spreads, now
 from bench.venues_at_hand import NAMES, ROOT, AtHand, simulators
 from core.clock import SystemClock, iso_utc
 
 PAGE = ROOT / "docs" / "PERFORMANCE.md"
 HISTORY = ROOT / "bench" / "history.jsonl"
-ROUNDS: Mapping[str, int] = {"B1": 15, "B2": 9, "B3": 12, "B4": 7, "B5": 15}
+ROUNDS: Mapping[str, int] = {"B1": 15, "B2": 9, "B3": 40, "B4": 7, "B5": 15, "B6": 1, "B7": 5, "B8": 7}
+CROWDS = (50, 200)
+"""How many plays at once B6 tries; ``python -m bench.scale --plays 1000`` tries a thousand."""
+CROWD_SECS = 40
 PARTS = tuple(ROUNDS)
+REMEMBERED = 5
 
 Ratios = dict[str, float]
 Lines = list[str]
@@ -143,8 +149,10 @@ def page_b2(told: Mapping[str, Spreads], ratios: Ratios) -> Lines:
                 venue,
                 micros(bare),
                 *(micros(spreads[name]) for name in steps),
+                micros(spreads.get("ccxt.pro")),
                 f"{_three(plain)}, <= 4: {verdict(plain, 4)}",
                 f"{_three(full)}, <= 10: {verdict(full, 10)}",
+                ratio(spreads.get("ccxt.pro"), spreads["hear"]),
             ]
         )
     shares = [
@@ -157,7 +165,7 @@ def page_b2(told: Mapping[str, Spreads], ratios: Ratios) -> Lines:
         ]
         for venue, spreads in told.items()
     ]
-    head = ["venue", "floor", *steps, "hear / floor", "with timeline / floor"]
+    head = ["venue", "floor", *steps, "ccxt.pro", "hear / floor", "with timeline / floor", "ccxt.pro / hear"]
     return [
         "## B2 Apply a private order or fill message",
         "",
@@ -166,22 +174,27 @@ def page_b2(told: Mapping[str, Spreads], ratios: Ratios) -> Lines:
         " (resting, then filled in parts), every tenth order with one trade told twice. The floor decodes the fields it"
         " needs and updates a dict with the trade ids seen: no price, fee, position or history. *decode* is"
         " `Dialect.decode`; *hear* is the listener that a connector calls: positions, `Orders.hear`, `Order.apply`;"
-        " *timeline* adds one line a message to the order's file, handed to the operating system before the call"
-        " returns. Every order's final state, sum of trades and cumulative fill are checked after each lap,"
-        " in all contestants that keep them.",
+        " *timeline* adds a line for each event to the order's file and hands them to the operating system after every"
+        " message, as the event loop does at the end of a turn that brought one. Every order's final state, sum of"
+        " trades and cumulative fill are checked after each lap, in all contestants that keep them.",
+        "",
+        "Decimal texts and client ids that were read before are found by themselves; each lap begins with none known."
+        f" Prices differ from order to order ({messages.PRICES} of them), and fees with price and size.",
         "",
         "Not inside: the acknowledgement that comes before the stream (intent, client id and venue id are journalled"
-        " there), opening and closing of timeline files, log lines (level WARNING).",
+        " there), opening and closing of timeline files, log lines (level WARNING), the event loop itself.",
         "",
-        "Where the time goes, as a share of the last column of times:",
+        "Where the time goes, as a share of the time with timeline:",
         "",
-        *table(["venue", "decode", "+ Order.apply", "+ Orders.hear, positions", "+ writing the line"], shares),
-        "- *hear* without a timeline still encodes the line: `Timelines.add` encodes before it asks whether a file is"
-        " wanted. So the third share holds the encoding, the fourth the write alone.",
-        "- A message of ours becomes up to two events (order and fill), each a frozen struct, each an entry of the"
-        " order's history.",
+        *table(
+            ["venue", "decode", "+ Order.apply", "+ Orders.hear, positions", "+ encoding and writing lines"], shares
+        ),
+        "- A message of ours becomes up to two events (order and fill, on Hyperliquid fill and position), each a frozen"
+        " struct, each an entry of the order's history, each a line of the timeline.",
+        "- ccxt.pro: `handle_message` from the text on, into its caches of orders and trades; neither deduplicated"
+        " fills nor positions. On Lighter it fails: it takes the venue's milliseconds for seconds.",
         f"- Spread: the median lies up to {worst_doubt(told.values())} above the best.",
-        "- Not measured here: ccxt.pro, hummingbot, nautilus.",
+        "- Not measured here: hummingbot, nautilus.",
         "",
     ]
 
@@ -191,47 +204,92 @@ def page_b5(told: Mapping[str, Spreads], ratios: Ratios) -> Lines:
     for venue, spreads in told.items():
         value = spreads["ours"].best / spreads["floor"].best
         ratios[f"B5 {venue} ours/floor"] = value
+        peer = spreads.get("ccxt.pro")
         rows.append(
-            [venue, micros(spreads["floor"]), micros(spreads["ours"]), _three(value), f"<= 2: {verdict(value, 2)}"]
+            [
+                venue,
+                micros(spreads["floor"]),
+                micros(spreads["ours"]),
+                micros(peer),
+                _three(value),
+                f"<= 2: {verdict(value, 2)}",
+                ratio(peer, spreads["ours"]),
+            ]
         )
     return [
         "## B5 Book message to (bid_i, ask_i)",
         "",
-        *table(["venue", "floor", "ours", "ours / floor", "goal"], rows),
+        *table(["venue", "floor", "ours", "ccxt.pro", "ours / floor", "goal", "ccxt.pro / ours"], rows),
         "Inside the loop: text to `BookSeen`, of which both integers are read. The floor decodes two texts and drops"
         " their points; ours also looks up the market, checks both numbers against its grid, reads sequence and time,"
-        " and makes the event. Both give the same integers (the first 100 messages are compared).",
+        " and makes the event. Both give the same integers (the first 100 messages are compared). Texts of prices that"
+        " were read before are found by themselves; each lap begins with none known. ccxt.pro: `handle_message` from"
+        " the text on; a dash where it has no handler for these messages.",
         "",
         f"Spread: the median lies up to {worst_doubt(told.values())} above the best.",
         "",
     ]
 
 
-def page_b3(told: Spreads, ratios: Ratios) -> Lines:
-    bare, other, mine = told["raw HTTP"], told["ccxt async"], told["ours"]
-    value = mine.best / other.best
-    ratios["B3 ours/ccxt"], ratios["B3 ours/raw"] = value, mine.best / bare.best
-    rows = [[name, micros(spread), ratio(spread, bare), ratio(spread, other)] for name, spread in told.items()]
+def page_b3(told: Mapping[str, Mapping[str, Spreads]], ratios: Ratios) -> Lines:
+    rest, stream = told["backpack"], told["binance"]
+    value = rest["uvloop"]["ours"].best / rest["uvloop"]["ccxt async"].best
+    ratios["B3 ours/ccxt"] = value
+    ratios["B3 ours/raw"] = rest["uvloop"]["ours"].best / rest["uvloop"]["raw HTTP"].best
+    ratios["B3 ours/ccxt asyncio"] = rest["asyncio"]["ours"].best / rest["asyncio"]["ccxt async"].best
+    entry = stream["uvloop"]["ours"].best / stream["uvloop"]["websockets alone"].best
+    ratios["B3 stream ours/websockets"] = entry
+    ratios["B3 stream ours/websockets asyncio"] = (
+        stream["asyncio"]["ours"].best / stream["asyncio"]["websockets alone"].best
+    )
+
+    def rows(loops: Mapping[str, Spreads], *beside: str) -> list[list[str]]:
+        plain, fast = loops["asyncio"], loops["uvloop"]
+        return [
+            [name, micros(plain[name]), micros(fast[name]), *(ratio(fast[name], fast[other]) for other in beside)]
+            for name in fast
+        ]
+
     return [
         "## B3 Order round trip on loopback (p50)",
         "",
-        *table(["client", "us", "x raw HTTP", "x ccxt"], rows),
-        f"Goal, REST at most 0.75 x ccxt: {verdict(value, 0.75)} ({_three(value)}).",
+        "REST, Backpack:",
+        "",
+        *table(
+            ["client", "asyncio", "uvloop", "x raw HTTP, uvloop", "x ccxt, uvloop"],
+            rows(rest, "raw HTTP", "ccxt async"),
+        ),
+        f"Goal, REST at most 0.75 x ccxt: {verdict(value, 0.75)} ({_three(value)} on uvloop,"
+        f" {_three(ratios['B3 ours/ccxt asyncio'])} on asyncio).",
+        "",
+        "WebSocket, Binance:",
+        "",
+        *table(["client", "asyncio", "uvloop", "x websockets, uvloop"], rows(stream, "websockets alone")),
+        f"Goal, at most 1.3 x websockets' own: {verdict(entry, 1.3)} ({_three(entry)} on uvloop,"
+        f" {_three(ratios['B3 stream ours/websockets asyncio'])} on asyncio).",
         "",
         f"Each round is {round_trip.ORDERS} orders one after the other, and its p50 is the figure; shown are the best"
-        " and the median of the rounds. The server is our Backpack simulator in a process of its own; its share is in"
-        " every line and at most *raw HTTP* (one kept asyncio connection, the floor of B1, the answer not parsed)."
-        " Inside ours: `Connector.submit_limit_order`, with its checks, signature, httpx, and the answer read"
-        " into an order event. Inside ccxt's: `create_order` over aiohttp, its rate limiter off, the answer parsed. Our"
-        " streams are up meanwhile and hear each order, ccxt has none.",
+        " and the median of the rounds. Plays run on uvloop (`ROUNDTRIP_UVLOOP=0` brings asyncio's loop back); all were"
+        " measured on both."
+        " The server is our simulator in a process of its own, its rate limits off; its share is in every line and at"
+        " most *raw HTTP* (one kept asyncio connection, the floor of B1, the answer not parsed) or *websockets alone*"
+        " (the same frames as ours, sent and the answer awaited, not parsed). Inside ours: `Connector."
+        "submit_limit_order`, with its checks, rate budget, signature, transport, and the answer read into an order"
+        " event. Inside ccxt's: `create_order` over aiohttp, its rate limiter off, the answer parsed. Our streams are"
+        " up meanwhile and hear each order, whoever sent it.",
         "",
-        f"- What limits us: *httpx alone* sends the floor's request through the client library that ours uses. It takes"
-        f" {(told['httpx alone'].best - bare.best) / (mine.best - bare.best):.0%} of what ours takes above raw HTTP;"
-        " the rest is the connector, and its stream, which hears the same order on the same event loop.",
-        f"- Spread: the median lies up to {worst_doubt([told])} above the best.",
-        "- Not measured here: order entry over WebSocket.",
+        "- *httpx*, *httpx over ...* and the two transports send the floor's request and read the whole answer; the"
+        " transports are called directly with an `httpx.Request`, as our wire does (docs/dependencies.md says why).",
+        f"- What limits us: of what ours takes above raw HTTP, our transport takes {_share(rest['uvloop'])}; the rest"
+        " is the connector, and its stream, which hears the same order on the same event loop.",
+        f"- Spread: the median lies up to {worst_doubt([*rest.values(), *stream.values()])} above the best.",
         "",
     ]
+
+
+def _share(spreads: Spreads) -> str:
+    bare = spreads["raw HTTP"].best
+    return f"{(spreads['our transport'].best - bare) / (spreads['ours'].best - bare):.0%}"
 
 
 def page_b4(told: Spreads, ratios: Ratios) -> Lines:
@@ -275,11 +333,19 @@ def run(parts: Sequence[str], *, share: float) -> tuple[Lines, Ratios]:
     if {"B1", "B2", "B5"} & set(parts):
         with simulators(*NAMES) as told:
             venues = {name: AtHand(name, told[name]) for name in NAMES}
+            readers = {name: peers.ccxt_reader(at) for name, at in venues.items()} if {"B2", "B5"} & set(parts) else {}
         # The markets are read: no server competes for the cores while text is decoded.
         if begin("B2"):
-            sections["B2"] = page_b2(apply_stream.measure_orders(venues, rounds["B2"]), ratios)
+            sections["B2"] = page_b2(apply_stream.measure_orders(venues, readers, rounds["B2"]), ratios)
         if begin("B5"):
-            sections["B5"] = page_b5(apply_stream.measure_books(venues, rounds["B5"]), ratios)
+            sections["B5"] = page_b5(apply_stream.measure_books(venues, readers, rounds["B5"]), ratios)
+    if begin("B6"):
+        sections["B6"] = page_b6(scale.measure(CROWDS, CROWD_SECS * share))
+    if begin("B7"):
+        many = client.report_of_many(rounds["B7"])
+        sections["B7"] = page_b7(client.no_wait_play(rounds["B7"]), many, client.simulators_load())
+    if begin("B8"):
+        sections["B8"] = page_b8(durability.measure(rounds["B8"]))
     if begin("B3"):
         sections["B3"] = page_b3(round_trip.measure(rounds["B3"]), ratios)
     if begin("B1"):
@@ -289,6 +355,31 @@ def run(parts: Sequence[str], *, share: float) -> tuple[Lines, Ratios]:
             venues = {name: AtHand(name, told[name]) for name in NAMES}
             sections["B1"] = page_b1(build_and_sign.measure(venues, rounds["B1"]), compared, ratios)
     return [line for part in sorted(sections) for line in sections[part]], ratios
+
+
+def since_before(ratios: Ratios, earlier: Sequence[Mapping[str, object]]) -> Lines:
+    """Each ratio beside the median of the runs before: what has become slower shows here, whatever machine it is."""
+    rows = []
+    for name, value in sorted(ratios.items()):
+        known = [float(old) for line in earlier if (old := _ratios(line).get(name)) is not None][-REMEMBERED:]
+        if known:
+            usual = statistics.median(known)
+            change = value / usual - 1
+            rows.append([name, f"{value:.2f}", f"{usual:.2f}", f"{change:+.0%}{' **slower**' if change > 0.2 else ''}"])
+    if not rows:
+        return []
+    return [
+        "## Against earlier runs",
+        "",
+        f"This run's ratios beside the median of the last {REMEMBERED} in `bench/history.jsonl`; above +20% is marked.",
+        "",
+        *table(["ratio", "now", "before", "change"], rows),
+    ]
+
+
+def _ratios(line: Mapping[str, object]) -> Mapping[str, float]:
+    found = line.get("ratios")
+    return found if isinstance(found, dict) else {}
 
 
 def write(path: Path, lines: Lines, ratios: Ratios, took_secs: float) -> None:
@@ -308,7 +399,8 @@ def write(path: Path, lines: Lines, ratios: Ratios, took_secs: float) -> None:
         " project set itself; nothing in the test suite asserts a time. Earlier runs are in `bench/history.jsonl`.",
         "",
     ]
-    path.write_text("\n".join([*head, *lines]).rstrip() + "\n")
+    earlier = [json.loads(line) for line in HISTORY.read_text().splitlines()] if HISTORY.exists() else []
+    path.write_text("\n".join([*head, *lines, *since_before(ratios, earlier)]).rstrip() + "\n")
     line = {"at": stamp, "machine": machine(), "versions": versions}
     with HISTORY.open("a") as history:
         history.write(json.dumps(line | {"ratios": {name: round(value, 3) for name, value in ratios.items()}}) + "\n")

@@ -9,7 +9,7 @@ import asyncio
 import json
 import os
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -111,6 +111,55 @@ def ccxt_build(at: AtHand) -> Build:
         exchange.initialize_client()
     exchange.fetch = _cut
     return _checked(build)
+
+
+class _Heard:
+    """What ccxt.pro's handlers see of a connection, without any."""
+
+    url = "ws://nowhere/private"
+
+    def __init__(self) -> None:
+        self.subscriptions: dict[str, object] = {}
+        self.futures: dict[str, object] = {}
+        self.told = 0
+
+    def resolve(self, result: object, *_: object) -> object:
+        self.told += 1
+        return result
+
+    def reject(self, error: Exception, *_: object) -> None:
+        raise error
+
+
+def ccxt_reader(at: AtHand) -> Callable[[Sequence[str]], Callable[[str], object] | None]:
+    """
+    ccxt.pro's handlers from the message's text on. Made while the simulator is up, to read the markets; then given
+    messages to try, it returns the reader, or None where it has no handler for such messages or fails on them.
+    """
+    import ccxt
+    import ccxt.pro
+
+    kind = "binanceusdm" if at.name == "binance" else at.name
+    plain = configure(getattr(ccxt, kind)(), at.name, at.told)
+    plain.session.trust_env = False
+    plain.load_markets()
+
+    def begin(trial: Sequence[str]) -> Callable[[str], object] | None:
+        exchange, line = getattr(ccxt.pro, kind)(), _Heard()
+        exchange.set_markets(plain.markets)
+
+        def read(text: str) -> object:
+            return exchange.handle_message(line, json.loads(text))
+
+        try:
+            for text in trial:
+                read(text)
+        except ValueError:
+            # Lighter: it takes the venue's milliseconds for seconds.
+            return None
+        return read if line.told >= len(trial) else None
+
+    return begin
 
 
 def _backpack(at: AtHand) -> Build:

@@ -124,6 +124,19 @@ def bounded(text: str) -> Decimal:
     return value
 
 
+def bounded_price(text: str) -> Decimal:
+    """
+    A price as :func:`bounded`.
+
+    Raises:
+        OffGrid: also when it is below 0.
+    """
+    value = bounded(text)
+    if value < 0:
+        raise OffGrid(f"{text} is below 0")
+    return value
+
+
 def decimals_of(step: str) -> int:
     """How many decimals a tick or lot has: ``"0.01"`` → 2, ``"10000"`` → 0."""
     exponent = decimal_of(step).normalize().as_tuple().exponent

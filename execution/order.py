@@ -14,11 +14,11 @@ Three rules carry the money:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -70,6 +70,13 @@ MOVES: Final[Mapping[tuple[State, Cause], State]] = {
 }
 """Every move there is. docs/order.md is drawn from here; any other pair is refused and recorded."""
 
+# A member's name looked up on its class costs more than all else that is done with it here.
+_SUBMITTING, _FILLED, _FAILED = State.SUBMITTING, State.FILLED, State.FAILED
+_ACCEPT, _FILL_PART, _FILL_REST = Cause.ACCEPT, Cause.FILL_PART, Cause.FILL_REST
+_CANCEL, _REJECT = Cause.CANCEL, Cause.REJECT
+_SAID_FAILED, _SAID_CANCELLED = Status.FAILED, Status.CANCELLED
+_LOCAL = Source.LOCAL
+
 _CAUSE: Final[Mapping[Status, Cause]] = {
     Status.OPEN: Cause.ACCEPT,
     Status.PARTIALLY_FILLED: Cause.FILL_PART,
@@ -77,6 +84,7 @@ _CAUSE: Final[Mapping[Status, Cause]] = {
     Status.CANCELLED: Cause.CANCEL,
     Status.FAILED: Cause.REJECT,
 }
+_NAMES: Final[Mapping[Cause, str]] = {cause: cause.value for cause in Cause}
 
 _END: Final[Mapping[Cause, State]] = {
     Cause.FILL_REST: State.FILLED,
@@ -106,8 +114,7 @@ class Deed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 Input: TypeAlias = OrderSeen | FillSeen | Deed
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """One line of an order's story."""
 
     ts_ms: int
@@ -197,7 +204,12 @@ class Order:
     @property
     def over(self) -> bool:
         """Nothing of it can be live: FILLED by the 99.99 % rule alone may still rest with its last units."""
-        return self.terminal and (self.state is not State.FILLED or self.ended or self.filled_i >= self.intent.size_i)
+        return self.over_at(self.filled_i)
+
+    def over_at(self, filled_i: int) -> bool:
+        """The same, had it ``filled_i`` filled."""
+        state = self.state
+        return state in TERMINAL and (state is not _FILLED or self.ended or filled_i >= self.intent.size_i)
 
     @property
     def filled_i(self) -> int:
@@ -236,63 +248,76 @@ class Order:
 
     def apply(self, given: Input, ts_ms: int) -> Entry:
         """Take one input, record it, and return the recorded line. Never raises for anything a venue may say."""
-        before = self.state
-        if isinstance(given, OrderSeen):
-            cause, alarm = self._take_seen(given, ts_ms)
-        elif isinstance(given, FillSeen):
-            cause, alarm = self._take_fill(given)
+        before, kind = self.state, type(given)
+        if kind is OrderSeen:
+            cause, alarm = self._take_seen(given, ts_ms)  # type: ignore[arg-type]
+        elif kind is FillSeen:
+            cause, alarm = self._take_fill(given)  # type: ignore[arg-type]
         else:
-            cause, alarm = self._take_deed(given, ts_ms)
+            cause, alarm = self._take_deed(given, ts_ms)  # type: ignore[arg-type]
         entry = Entry(ts_ms, given, before, self.state, cause, alarm)
         self.history.append(entry)
         return entry
 
     def _take_seen(self, seen: OrderSeen, ts_ms: int) -> tuple[str, str]:
-        filled_before, was_over = self.filled_i, self.over
-        self.cumulative_i = max(self.cumulative_i, seen.filled_i)
-        self.venue_id = self.venue_id or seen.venue_id
-        stale = 0 < seen.engine_us < self.engine_us
-        self.engine_us = max(self.engine_us, seen.engine_us)
-        if seen.status is not Status.FAILED:
+        status, told_i, engine_us = seen.status, seen.filled_i, seen.engine_us
+        filled_i = self.cumulative_i if self.cumulative_i > self.traded_i else self.traded_i
+        if told_i > self.cumulative_i:
+            self.cumulative_i = told_i
+        if not self.venue_id:
+            self.venue_id = seen.venue_id
+        raised = told_i > filled_i
+        late = raised and self.over_at(filled_i)
+        if raised:
+            filled_i = told_i
+        stale = 0 < engine_us < self.engine_us
+        if engine_us > self.engine_us:
+            self.engine_us = engine_us
+        if status is not _SAID_FAILED:
             self.seen_live = True
-        final = seen.status in FINAL
-        self.ended = self.ended or final
-        self._clear_doubt()
-        cause = _CAUSE[seen.status]
-        raised = self.filled_i > filled_before
-        if cause is Cause.ACCEPT and self.filled_i:
-            cause = Cause.FILL_PART
+        final = status in FINAL
+        if final:
+            self.ended = True
+        if self.in_doubt:
+            self._clear_doubt()
+        cause = _CAUSE[status]
+        if cause is _ACCEPT and filled_i:
+            cause = _FILL_PART
         # Cancelled in the last ten-thousandth, or a stale word that still proves the rest was filled.
-        if self._full and cause is not Cause.ACCEPT:
-            cause = Cause.FILL_REST
+        if cause is not _ACCEPT and filled_i * 10_000 >= self.intent.size_i * _FULL_PER_10_000:
+            cause = _FILL_REST
         # An end is true at all later times; and REST may stamp it with the time of creation.
         if stale and not raised and not final:
             return "stale", ""
-        late = was_over and raised
-        if cause in (Cause.CANCEL, Cause.REJECT) and not self.terminal:
+        if (cause is _CANCEL or cause is _REJECT) and self.state not in TERMINAL:
             self.code, self.reason = seen.code, seen.reason
-            if seen.status is Status.CANCELLED and self.cancel_requested and self.cancel_ack_ms is None:
+            if status is _SAID_CANCELLED and self.cancel_requested and self.cancel_ack_ms is None:
                 self.cancel_ack_ms = ts_ms
-        return self._move(cause, late=late, changed=raised)
+        return self._move(cause, filled_i, late, raised)
 
     def _take_fill(self, fill: FillSeen) -> tuple[str, str]:
-        if fill.trade_id in self.fills:
+        trade_id = fill.trade_id
+        if trade_id in self.fills:
             return "duplicate_fill", ""
-        filled_before, was_over = self.filled_i, self.over
-        self.fills[fill.trade_id] = fill
+        self.fills[trade_id] = fill
+        filled_i = self.cumulative_i if self.cumulative_i > self.traded_i else self.traded_i
         self.traded_i += fill.size_i
-        self.venue_id = self.venue_id or fill.venue_id
-        self.engine_us = max(self.engine_us, fill.engine_us)
+        if not self.venue_id:
+            self.venue_id = fill.venue_id
+        if fill.engine_us > self.engine_us:
+            self.engine_us = fill.engine_us
         self.seen_live = True
-        self._clear_doubt()
-        raised = self.filled_i > filled_before
-        late = was_over and raised
-        if late:
-            self.late.add(fill.trade_id)
-        if not raised:
+        if self.in_doubt:
+            self._clear_doubt()
+        if self.traded_i <= filled_i:
             # The venue's own count came first; this trade only backs it.
             return "backfill", ""
-        return self._move(Cause.FILL_REST if self._full else Cause.FILL_PART, late=late, changed=True)
+        late = self.over_at(filled_i)
+        if late:
+            self.late.add(trade_id)
+        filled_i = self.traded_i
+        full = filled_i * 10_000 >= self.intent.size_i * _FULL_PER_10_000
+        return self._move(_FILL_REST if full else _FILL_PART, filled_i, late, True)
 
     def _take_deed(self, deed: Deed, ts_ms: int) -> tuple[str, str]:
         if deed.venue_id:
@@ -306,16 +331,16 @@ class Order:
                 self.ack_ms = ts_ms
                 self.seen_live = True
                 self._clear_doubt()
-                if self.state is State.SUBMITTING:
-                    self._move(Cause.ACCEPT)
+                if self.state is _SUBMITTING:
+                    self._move(_ACCEPT, self.filled_i)
             case "queued":
                 # Taken, not executed: until the venue shows it, it may also never live.
                 self.ack_ms = ts_ms
             case "refused":
-                if self.state is State.SUBMITTING and not self.filled_i:
+                if self.state is _SUBMITTING and not self.filled_i:
                     self.code, self.reason, self.in_doubt = deed.code, deed.text, False
-                    self._move(Cause.REJECT)
-                elif self.state is not State.FAILED or self.filled_i:
+                    self._move(_REJECT, 0)
+                elif self.state is not _FAILED or self.filled_i:
                     # The reply says it never lived, the stream says it did: only a look-up can tell.
                     self.in_doubt = not self.terminal
                     return deed.kind, "REFUSED_BUT_SEEN"
@@ -338,42 +363,69 @@ class Order:
         if self.in_doubt:
             self.in_doubt, self.code, self.reason = False, "", ""
 
-    @property
-    def _full(self) -> bool:
-        return self.filled_i * 10_000 >= self.intent.size_i * _FULL_PER_10_000
-
-    def _move(self, cause: Cause, *, late: bool = False, changed: bool = False) -> tuple[str, str]:
+    def _move(self, cause: Cause, filled_i: int, late: bool = False, changed: bool = False) -> tuple[str, str]:
         """Look the move up; what is not in the table changes nothing but is recorded."""
-        alarm = "OVERFILL" if changed and self.filled_i > self.intent.size_i else "LATE_FILL" if late else ""
+        alarm = "OVERFILL" if changed and filled_i > self.intent.size_i else "LATE_FILL" if late else ""
         after = MOVES.get((self.state, cause))
         if after is not None:
             self.state = after
-            return cause.value, alarm
+            return _NAMES[cause], alarm
         # A word from before the end, or the end told twice, is no breach; anything else is.
-        harmless = cause in (Cause.ACCEPT, Cause.FILL_PART) or _END.get(cause) is self.state
+        harmless = cause is _ACCEPT or cause is _FILL_PART or _END.get(cause) is self.state
         return "repeat" if harmless and not alarm else "refused_move", alarm
 
 
+class Line(msgspec.Struct, frozen=True, gc=False):
+    """One line of a timeline after the first, with the fields logs are searched by, in the order they are written."""
+
+    ts_ms: int
+    trace_id: str
+    coi: int
+    source: Source
+    engine_ts: int | None
+    ws_seq: int | None
+    cancel_ack_ts: int | None
+    before: State = msgspec.field(name="from")
+    after: State = msgspec.field(name="to")
+    cause: str
+    alarm: str
+    kind: str
+    data: Input
+
+
+def line_of(order: Order, entry: Entry) -> Line:
+    """What is written of ``entry``; ``order`` as it was right after it."""
+    given, intent = entry.input, order.intent
+    source, engine_us, seq, kind = _LOCAL, None, None, "deed"
+    if type(given) is OrderSeen:
+        source, engine_us, seq, kind = given.source, given.engine_us, given.seq, "order"
+    elif type(given) is FillSeen:
+        source, engine_us, kind = given.source, given.engine_us, "fill"
+    return Line(
+        entry.ts_ms,
+        intent.leg,
+        intent.client_id,
+        source,
+        engine_us,
+        seq,
+        order.cancel_ack_ms,
+        entry.before,
+        entry.after,
+        entry.cause,
+        entry.alarm,
+        kind,
+        given,
+    )
+
+
+_encoder: Final = msgspec.json.Encoder()
+encode_lines: Final[Callable[[Sequence[Line]], bytes]] = _encoder.encode_lines
+"""Lines as the bytes of their file."""
+
+
 def encode_entry(order: Order, entry: Entry) -> bytes:
-    """One JSON line of the order's timeline, with the fields logs are searched by."""
-    given = entry.input
-    seen = given if isinstance(given, (OrderSeen, FillSeen)) else None
-    line: dict[str, Any] = {
-        "ts_ms": entry.ts_ms,
-        "trace_id": order.intent.leg,
-        "coi": order.client_id,
-        "source": seen.source if seen else Source.LOCAL,
-        "engine_ts": seen.engine_us if seen else None,
-        "ws_seq": given.seq if isinstance(given, OrderSeen) else None,
-        "cancel_ack_ts": order.cancel_ack_ms,
-        "from": entry.before,
-        "to": entry.after,
-        "cause": entry.cause,
-        "alarm": entry.alarm,
-        "kind": _KINDS[type(given)],
-        "data": given,
-    }
-    return msgspec.json.encode(line) + b"\n"
+    """One JSON line of the order's timeline."""
+    return encode_lines((line_of(order, entry),))
 
 
 def encode_intent(intent: Intent) -> bytes:
@@ -387,7 +439,6 @@ def encode_intent(intent: Intent) -> bytes:
     return msgspec.json.encode({**head, "kind": "intent", "data": intent}) + b"\n"
 
 
-_KINDS: Final[Mapping[type, str]] = {OrderSeen: "order", FillSeen: "fill", Deed: "deed"}
 _TYPES: Final[Mapping[str, type[Input]]] = {"order": OrderSeen, "fill": FillSeen, "deed": Deed}
 
 

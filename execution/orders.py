@@ -9,10 +9,10 @@ by sending again.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
 import anyio
 
@@ -28,7 +28,18 @@ from execution.risk import Risk
 from execution.timeline import Timelines
 from execution.tracking_limit import TrackingLimit, TrackingResult, place_tracking_limit_order
 from venues.errors import LocalRuleError, Refused, VenueError
-from venues.events import FillSeen, OrderSeen, SessionSeen, SnapshotSeen, Unreadable, VenueEvent
+from venues.events import (
+    BalanceSeen,
+    BookSeen,
+    FillSeen,
+    MarginSeen,
+    OrderSeen,
+    PositionSeen,
+    SessionSeen,
+    SnapshotSeen,
+    Unreadable,
+    VenueEvent,
+)
 from venues.interface import Absent, Venue
 
 log = get(__name__)
@@ -39,6 +50,7 @@ _SKEW_MS: Final = 1_000
 _STREAM_GRACE_SECS: Final = 0.3
 _ORPHANS: Final = 1_000
 _LIST_TRIES: Final = 6
+_DEBUG, _INFO = LEVELS["DEBUG"], LEVELS["INFO"]
 
 
 @dataclass(slots=True)
@@ -69,9 +81,12 @@ class Orders:
         timelines: Timelines,
         positions: Positions,
         risk: Risk,
+        play: str = "",
     ) -> None:
         self.venue = venue
         self.account = account
+        self.play = play
+        """What ``caps.play_notional_usd`` counts our orders to."""
         self.clock = clock
         self.pace = pace
         self.markets = Markets(venue)
@@ -81,11 +96,17 @@ class Orders:
         """Every order of this run and those adopted from before, by client id."""
         self.halted: dict[str, str] = {}
         """Venue symbols that take no new orders, with the reason."""
+        self.halted_by_hand = ""
+        """Set, no market takes new orders, and this is why."""
         self.breaks: list[Break] = []
         self.errors: list[tuple[int, str, str, str]] = []
         """``(ts_ms, code, text, source)`` of what went wrong and was survived."""
         self.trackings: list[TrackingResult] = []
         self.stopping = False
+        self.closing = False
+        """Set for the cleanup: its market orders that reduce pass the price band, see :class:`PriceBand`."""
+        self.taken_over: dict[str, Decimal] = {}
+        """By venue symbol: a position from before the run that the run was told to close, signed base units."""
         self.strangers = 0
         """Words about orders of this account that are not ours."""
         self._chance = chance
@@ -95,13 +116,10 @@ class Orders:
         self._legs: dict[str, list[Order]] = {}
         self._orphans: deque[OrderSeen | FillSeen] = deque(maxlen=_ORPHANS)
         self._bells: dict[int, anyio.Event] = {}
-        hear_positions = positions.listen(venue.name)
-
-        def listener(event: VenueEvent) -> None:
-            hear_positions(event)
-            self.hear(event)
-
-        self.stop_listening = venue.subscribe(listener)
+        self._unwritten: dict[int, Order] = {}
+        self._logged = log.isEnabledFor
+        self._hearers = self._hearing(positions.listen(venue.name))
+        self.stop_listening = venue.subscribe(self.hear)
 
     # -- placing
 
@@ -120,12 +138,13 @@ class Orders:
         Send one limit order. The returned order may be FAILED (proven never live) or ``in_doubt``.
 
         Raises:
-            LocalRuleError: it was refused before it existed; nothing was sent.
+            LocalRuleError: it was refused before it existed, also as PRICE_BAND; nothing was sent.
         """
         if type(price_i) is not int:
             # To the gate, no price means a market order; a limit order must never become one.
             raise LocalRuleError("PRICE_RANGE", f"a limit order needs a price, got {price_i!r}")
         market.check(size_i=size_i, price_i=price_i, reduce_only=reduce_only)
+        await self._risk.band.read_and_check(self.venue, market, price_i)
         return await self._send(
             market,
             self._intent(market, is_ask, size_i, price_i, leg, post_only=post_only, reduce_only=reduce_only),
@@ -145,6 +164,8 @@ class Orders:
         reference_i = bid_i if is_ask else ask_i
         if reference_i is None:
             raise LocalRuleError("STALE_BOOK", f"nobody to trade with on {market.venue_symbol}: the side is empty")
+        if not (self.closing and reduce_only):
+            self._risk.band.check_market(market, bid_i, ask_i, is_ask=is_ask)
         market.check(size_i=size_i, price_i=None, reference_i=reference_i, reduce_only=reduce_only)
         return await self._send(
             market, self._intent(market, is_ask, size_i, None, leg, reduce_only=reduce_only), reference_i
@@ -186,17 +207,17 @@ class Orders:
 
     async def _send(self, market: Market, intent: Intent, price_i: int) -> Order:
         symbol = intent.venue_symbol
-        self._risk.check(
-            market, is_ask=intent.is_ask, size_i=intent.size_i, price_i=price_i, reduce_only=intent.reduce_only
-        )
+        opens = self._risk.check(market, intent, price_i, self.play)
+        if self.halted_by_hand:
+            raise LocalRuleError("HALTED", f"no new orders: {self.halted_by_hand}")
         if symbol in self.halted:
             raise LocalRuleError("HALTED", f"no new orders for {symbol}: {self.halted[symbol]}")
         if not self.venue.synced:
             raise LocalRuleError("NOT_SYNCED", f"the stream of {self.venue.name} is not up to date; nothing was sent")
-        intent = self._journal.intend(intent, self.venue.abilities.max_client_id)
+        intent = self._journal.intend(intent, self.venue.abilities.max_client_id, opens_usd=opens, play=self.play)
         order = self._enter(intent)
         self.timelines.begin(order)
-        self._risk.charge(market, order, price_i)
+        self._risk.charge(market, order, price_i, opens, self.play)
         self._apply(order, Deed(kind="sent"))
         try:
             if intent.price_i is None:
@@ -246,8 +267,8 @@ class Orders:
         return self._legs.get(leg, ())
 
     def traded(self, market: Market) -> Decimal:
-        """Signed base units that our fills of this run add up to; on spot less the fees taken in the coin."""
-        total = Decimal(0)
+        """Signed base units: what the run took over, plus all our fills, on spot less the fees taken in the coin."""
+        total = self.taken_over.get(market.venue_symbol, Decimal(0))
         for order in self.book.values():
             if order.intent.venue_symbol == market.venue_symbol and order.filled_i:
                 total += -order.filled if order.intent.is_ask else order.filled
@@ -344,15 +365,29 @@ class Orders:
             return
         self._apply(order, Deed(kind="settled", filled_i=order.filled_i))
         self._write_settlement(order)
-        self._risk.release(order)
         self.timelines.close(order)
 
     def _write_settlement(self, order: Order) -> None:
+        self._risk.release(order)
         try:
             self._journal.settle(order, self.clock.now_ms())
         except LocalRuleError as error:
-            # Not written down, it is merely proven once more by the next `runner recover`.
+            # Tried again before the play ends; in vain, it is merely proven once more by the next `runner recover`.
+            self._unwritten[order.client_id] = order
             self.note(error.code, error.hint)
+        else:
+            self._unwritten.pop(order.client_id, None)
+
+    def write_down(self) -> None:
+        """
+        Write the settlements that the journal could not take when they happened.
+
+        Raises:
+            LocalRuleError: HALTED - it still cannot.
+        """
+        for order in list(self._unwritten.values()):
+            self._journal.settle(order, self.clock.now_ms())
+            del self._unwritten[order.client_id]
 
     async def settle_all(self, orders: Iterable[Order] | None = None, within_secs: float = SETTLE_SECS) -> list[Order]:
         """Cancel and settle these orders (all of this account that are not settled); returns those still unknown."""
@@ -413,22 +448,36 @@ class Orders:
     # -- hearing
 
     def hear(self, event: VenueEvent) -> None:
-        """Route one event of the feed. Synchronous; never raises for what a venue may say."""
-        match event:
-            case OrderSeen() | FillSeen():
-                self._route(event)
-            case SnapshotSeen():
-                self._merge(event)
-            case SessionSeen():
-                self._hear_session(event)
-            case Unreadable():
-                self.note("UNREADABLE", event.why, "ws")
-            case _:
-                pass
+        """Route one event of the feed, account and orders alike. Synchronous; never raises for what a venue may say."""
+        hearer = self._hearers.get(type(event))
+        if hearer is not None:
+            hearer(event)
+
+    def _hearing(self, account: Callable[[VenueEvent], None]) -> Mapping[type, Callable[[Any], None]]:
+        """Who hears what; ``account`` takes what is about positions, balances and books."""
+
+        def merge(snapshot: SnapshotSeen) -> None:
+            account(snapshot)
+            self._merge(snapshot)
+
+        return {
+            OrderSeen: self._route,
+            FillSeen: self._route,
+            PositionSeen: account,
+            BalanceSeen: account,
+            MarginSeen: account,
+            BookSeen: account,
+            SnapshotSeen: merge,
+            SessionSeen: self._hear_session,
+            Unreadable: lambda event: self.note("UNREADABLE", event.why, "ws"),
+        }
 
     def _route(self, event: OrderSeen | FillSeen) -> None:
-        client_id = self._client_id(event)
-        order = self.book.get(client_id) if client_id is not None else None
+        client_id = event.client_id
+        if client_id is None:
+            # Some venues repeat their own id only.
+            client_id = self._by_venue_id.get(event.venue_id, 0)
+        order = self.book.get(client_id)
         if order is not None and order.intent.venue_symbol == event.symbol:
             self._apply(order, event)
         else:
@@ -469,25 +518,25 @@ class Orders:
             self.note("AUTH", seen.why, "ws")
 
     def _apply(self, order: Order, given: Input) -> None:
-        named = bool(order.venue_id)
+        named = order.venue_id
         entry = order.apply(given, self.clock.now_ms())
         self.timelines.add(order, entry)
-        self._log_entry(order, entry)
+        if self._logged(_INFO if entry.before is not entry.after or entry.alarm else _DEBUG):
+            self._log_entry(order, entry)
         if entry.alarm:
             self.note(entry.alarm, f"order {order.client_id}: {entry.cause}, filled {order.filled_i}")
-        if order.venue_id and not named:
+        if not named and order.venue_id:
             self._name(order)
-        if order.settled and entry.alarm:
+        if entry.alarm and order.settled:
             # A fill after settlement: the journal must tell the truth to whoever reads it next.
             self._write_settlement(order)
-        bell = self._bells.pop(order.client_id, None)
-        if bell is not None:
-            bell.set()
+        if self._bells:
+            bell = self._bells.pop(order.intent.client_id, None)
+            if bell is not None:
+                bell.set()
 
     def _log_entry(self, order: Order, entry: Entry) -> None:
         moved = entry.before is not entry.after
-        if not log.isEnabledFor(LEVELS["INFO"] if moved or entry.alarm else LEVELS["DEBUG"]):
-            return
         given = entry.input
         facts = {
             "trace_id": order.intent.leg,
@@ -513,8 +562,7 @@ class Orders:
         except LocalRuleError as error:
             # The id only helps a later search; the order itself is safe.
             self.note(error.code, error.hint)
-        mine = [event for event in self._orphans if event.venue_id == order.venue_id]
-        for event in mine:
+        for event in [event for event in self._orphans if event.venue_id == order.venue_id]:
             self._orphans.remove(event)
             self.strangers -= 1
             self._apply(order, event)

@@ -7,10 +7,12 @@ play began, so coins a person held before are never sold.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
+
+import msgspec
 
 from core.clock import Clock
 from execution.markets import Market
@@ -27,8 +29,7 @@ from venues.events import (
 ZERO: Final = Decimal(0)
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(msgspec.Struct, frozen=True, gc=False):
     """One quantity as the venue gave it: base units, when we heard it, and how."""
 
     quantity: Decimal
@@ -37,8 +38,7 @@ class Reading:
     engine_us: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class MarginReading:
+class MarginReading(msgspec.Struct, frozen=True, gc=False):
     """USD."""
 
     balance: Decimal
@@ -73,21 +73,9 @@ class Account:
 
     def take(self, event: VenueEvent, now_ms: int) -> None:
         """Merge one event."""
-        match event:
-            case PositionSeen():
-                self._take_position(event, now_ms)
-            case BalanceSeen():
-                self._take_balance(event, now_ms)
-            case MarginSeen():
-                self._take_margin(event, now_ms)
-            case BookSeen():
-                book = self.books.setdefault(event.symbol, _Book())
-                book.bid_i, book.ask_i = event.bid_i, event.ask_i
-                book.changes += 1
-            case SnapshotSeen():
-                self._take_snapshot(event, now_ms)
-            case _:
-                pass
+        take = _TAKERS.get(type(event))
+        if take is not None:
+            take(self, event, now_ms)
 
     def take_reading(self, event: PositionSeen | BalanceSeen, asked_ms: int, now_ms: int) -> None:
         """Merge a REST reading that was asked for at ``asked_ms``: what the stream told since then is newer."""
@@ -98,6 +86,13 @@ class Account:
                 known = self.balances.get(event.asset)
         if known is None or known.source is not Source.WS or known.heard_ms <= asked_ms:
             self.take(event, now_ms)
+
+    def _take_book(self, seen: BookSeen, now_ms: int) -> None:
+        book = self.books.get(seen.symbol)
+        if book is None:
+            book = self.books[seen.symbol] = _Book()
+        book.bid_i, book.ask_i = seen.bid_i, seen.ask_i
+        book.changes += 1
 
     def _take_position(self, seen: PositionSeen, now_ms: int) -> None:
         known = self.positions.get(seen.symbol)
@@ -138,6 +133,15 @@ class Account:
         self.snapshots += 1
 
 
+_TAKERS: Final[Mapping[type, Callable[[Account, Any, int], None]]] = {
+    PositionSeen: Account._take_position,
+    BalanceSeen: Account._take_balance,
+    MarginSeen: Account._take_margin,
+    BookSeen: Account._take_book,
+    SnapshotSeen: Account._take_snapshot,
+}
+
+
 class Positions:
     """The accounts of all venues of a run."""
 
@@ -152,9 +156,14 @@ class Positions:
 
     def listen(self, venue: str) -> Callable[[VenueEvent], None]:
         """The listener to hand to this venue's feed."""
-        account = self.accounts.setdefault(venue, Account(venue))
-        now_ms = self._clock.now_ms
-        return lambda event: account.take(event, now_ms())
+        account, now_ms = self.account(venue), self._clock.now_ms
+
+        def hear(event: VenueEvent) -> None:
+            take = _TAKERS.get(type(event))
+            if take is not None:
+                take(account, event, now_ms())
+
+        return hear
 
     def account(self, venue: str) -> Account:
         return self.accounts.setdefault(venue, Account(venue))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from decimal import ROUND_HALF_EVEN, Decimal, localcontext
+from functools import lru_cache
 from typing import Final
 
 from core.precision import plain
@@ -81,6 +82,7 @@ def _opening(match: re.Match[str]) -> str:
     return match["lead"] + (f"\\{match['bare']}" if match["bare"] else f"{match['number']}\\{match['dot']}")
 
 
+@lru_cache(maxsize=4096)
 def escaped(text: str) -> Markdown:
     """``text`` as Markdown that shows exactly its visible characters, in a paragraph, a list or a table cell."""
     safe = _SIGNS.sub(lambda match: f"\\{match[0]}", visible(text)).translate(_ENTITIES)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal, localcontext
 from functools import cache, partial
 from typing import Any, Final
@@ -85,6 +85,7 @@ def words_in(language: str) -> Environment:
             "engine": _engine,
             "fence": fence,
             "fills": _fills,
+            "fullest": _fullest,
             "gained": _gained,
             "judged": partial(_judged, t=t),
             "lasted": partial(_lasted, t=t),
@@ -103,6 +104,11 @@ def words_in(language: str) -> Environment:
         }
     )
     return env
+
+
+def _fullest(limits: Sequence[Row]) -> Sequence[Row]:
+    """The rate limit that came nearest to being reached, alone; none where nothing was used."""
+    return sorted(limits, key=lambda limit: -limit["peak"] / limit["limit"])[:1]
 
 
 def _criterion(name: str, t: Tongue) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import difflib
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -53,37 +52,19 @@ class Outside:
     version: Callable[[], str]
 
 
+class WrongWords(SystemExit):
+    """argparse cannot read the command line."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(WRONG_INPUT)
+        self.message = message
+
+
 class _Parser(argparse.ArgumentParser):
-    """argparse with the nearest right flag in its errors."""
+    """argparse that leaves the telling to :mod:`runner.flags`."""
 
     def error(self, message: str) -> NoReturn:
-        words = message.split()
-        wrong = next((word for word in words if word.startswith("--")), None)
-        if "unrecognized arguments" in message and wrong is not None:
-            known = [flag for action in self._every_action() for flag in action.option_strings]
-            near = difflib.get_close_matches(wrong.partition("=")[0], known, n=1)
-            message = f"there is no flag {wrong}" + (f"; did you mean {near[0]}?" if near else "")
-        elif "invalid choice" in message:
-            message = _choice_words(message)
-        self.print_usage(sys.stderr)
-        sys.stderr.write(f"{self.prog}: {message}\n")
-        raise SystemExit(WRONG_INPUT)
-
-    def _every_action(self) -> list[argparse.Action]:
-        found = list(self._actions)
-        for action in self._actions:
-            if isinstance(action, argparse._SubParsersAction):
-                for parser in action.choices.values():
-                    found += parser._actions
-        return found
-
-
-def _choice_words(message: str) -> str:
-    """``argument VERB: invalid choice: 'plya' (choose from …)`` with the nearest word."""
-    wrong = message.split("invalid choice: ")[1].split(" (")[0].strip("'")
-    options = [word.strip(" '") for word in message.partition("choose from ")[2].rstrip(")").split(",")]
-    near = difflib.get_close_matches(wrong, options, n=1)
-    return f"{wrong} is none of {', '.join(options)}" + (f"; did you mean {near[0]}?" if near else "")
+        raise WrongWords(message)
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -96,6 +77,7 @@ def make_parser() -> argparse.ArgumentParser:
     play.add_argument("files", nargs="+", metavar="FILE")
     _inputs(play)
     _running(play)
+    _adopt(play)
     play.add_argument("--faults", metavar="FILE", help="fault rules for the simulators of this run")
     play.add_argument("--progress", choices=("auto", "plain", "json"), default="auto", help="how to tell what happens")
     play.add_argument("--language", choices=LANGUAGES, default=None, help="of the reports (default: the scenario's)")
@@ -103,12 +85,15 @@ def make_parser() -> argparse.ArgumentParser:
     check = verbs.add_parser("check", help="read scenarios and tell every mistake; nothing is sent")
     check.add_argument("files", nargs="+", metavar="FILE")
     check.add_argument("--format", choices=("text", "json", "github"), default="text")
+    _on(check)
+    _config(check)
     _inputs(check)
 
     plan = verbs.add_parser("plan", help="show what would happen; nothing is sent")
     plan.add_argument("files", nargs="+", metavar="FILE")
     _inputs(plan)
     _running(plan)
+    _adopt(plan)
 
     explain = verbs.add_parser("explain", help="what a code means and what to do")
     explain.add_argument("code", metavar="CODE")
@@ -125,6 +110,13 @@ def make_parser() -> argparse.ArgumentParser:
     recover.add_argument("run", nargs="?", metavar="RUN")
     _running(recover)
     recover.add_argument("--progress", choices=("auto", "plain", "json"), default="auto")
+
+    halt = verbs.add_parser("halt", help="stop running plays: no new orders, cancel all; --flatten closes, too")
+    halt.add_argument("run", nargs="?", metavar="RUN", help="the name of a run, or its folder; default: every one")
+    halt.add_argument("--flatten", action="store_true", help="close positions with the scenario's own cleanup")
+    halt.add_argument("--wait", type=_secs, default=180.0, metavar="SECS", help="for the end of it (default: 180)")
+    halt.add_argument("--runs-dir", default=None, metavar="DIR", help="default: as in the config")
+    _config(halt)
 
     doctor = verbs.add_parser("doctor", help="keys, clocks, reachability, smallest orders; nothing is sent that trades")
     doctor.add_argument("--venue", action="append", default=[], metavar="V")
@@ -151,12 +143,25 @@ def _inputs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--inputs", metavar="FILE", help="a YAML file with values for inputs, a line each; --set wins")
 
 
-def _running(parser: argparse.ArgumentParser) -> None:
+def _adopt(parser: argparse.ArgumentParser) -> None:
+    words = "begin on open orders or a position: cancel the orders, close the position in the end"
+    parser.add_argument("--adopt", action="store_true", help=words)
+
+
+def _on(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--on", choices=("sim", "testnet", "live"), default=None, help="where (default: sim)")
+
+
+def _config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", metavar="FILE", help="default: config.yaml, if there is one")
+
+
+def _running(parser: argparse.ArgumentParser) -> None:
+    _on(parser)
     parser.add_argument("--seed", type=_seed, default=None, metavar="N", help="makes random waits repeat")
     parser.add_argument("--speed", type=_speed, default=None, metavar="N", help="shorten the waits of a simulated play")
     parser.add_argument("--sims", metavar="FILE|-", help="the JSON line of simulators that are up already")
-    parser.add_argument("--config", metavar="FILE", help="default: config.yaml, if there is one")
+    _config(parser)
     parser.add_argument("--log-level", choices=("DEBUG", "INFO", "WARNING", "ERROR"), default=None)
 
 
@@ -170,6 +175,12 @@ def _port(text: str) -> int:
     if not text.isdigit() or not 0 <= int(text) <= 65_000:
         raise argparse.ArgumentTypeError("a port is a whole number from 0 to 65000")
     return int(text)
+
+
+def _secs(text: str) -> float:
+    if not text.isdigit() or not 0 < int(text) <= 3_600:
+        raise argparse.ArgumentTypeError("a wait is a whole number of seconds from 1 to 3600")
+    return float(text)
 
 
 def _speed(text: str) -> float:
@@ -187,6 +198,11 @@ def main(argv: Sequence[str], outside: Outside) -> int:
     parser = make_parser()
     try:
         args = parser.parse_args(argv)
+    except WrongWords as wrong:
+        from runner.flags import tell
+
+        sys.stderr.write(tell(parser, wrong.message, argv))
+        return WRONG_INPUT
     except SystemExit as stop:
         return int(stop.code or 0)
     if args.version:
@@ -210,34 +226,11 @@ def main(argv: Sequence[str], outside: Outside) -> int:
 
 
 def _check(args: argparse.Namespace, outside: Outside, argv: list[str]) -> int:
-    from runner.load import load_scenarios
-    from runner.mistakes import counted, render_github, render_json, render_text
-    from venues import VENUES
+    from runner.checked import check_files
 
-    found = load_scenarios(
-        args.files,
-        sets=args.set,
-        inputs=args.inputs,
-        environ=os.environ,
-        venues=args.venue,
-        known_venues=tuple(VENUES),
-    )
-    mistakes = list(found.mistakes)
-    # Only a sound file has its strategies looked up; that costs the engine's import.
-    if any(call.verb == "run_strategy" for s in found.scenarios for call in (*s.steps, *s.finally_)):
-        from runner.plan import make_plan
-
-        for scenario in found.scenarios:
-            mistakes += make_plan(scenario, known_venues=tuple(VENUES), on="sim", seed=0, speed=1)[1]
-    if args.format == "json":
-        sys.stdout.write(render_json(mistakes, found.files) + "\n")
-    elif args.format == "github":
-        sys.stdout.write(render_github(mistakes))
-    elif mistakes:
-        sys.stdout.write(render_text(mistakes, found.sources, found.files))
-    else:
-        sys.stdout.write(f"{counted(found.files, 'file')}, no mistakes\n")
-    return WRONG_INPUT if mistakes else 0
+    text, sound = check_files(args, outside.open_environment)
+    sys.stdout.write(text)
+    return 0 if sound else WRONG_INPUT
 
 
 def _play(args: argparse.Namespace, outside: Outside, argv: list[str]) -> int:
@@ -256,6 +249,12 @@ def _recover(args: argparse.Namespace, outside: Outside, argv: list[str]) -> int
     from runner.recover import recover
 
     return recover(args, outside, argv)
+
+
+def _halt(args: argparse.Namespace, outside: Outside, argv: list[str]) -> int:
+    from runner.halt import halt
+
+    return halt(args, outside)
 
 
 def _doctor(args: argparse.Namespace, outside: Outside, argv: list[str]) -> int:
@@ -309,6 +308,7 @@ _VERBS: Final[Mapping[str, Callable[[argparse.Namespace, Outside, list[str]], in
     "init": _init,
     **RECORDS,
     "recover": _recover,
+    "halt": _halt,
     "doctor": _doctor,
     "sim": _sim,
 }

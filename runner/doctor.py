@@ -20,7 +20,7 @@ from runner.command import ENVIRONMENT_FAILED, Outside
 from runner.environment import Environment, WrongInput
 from runner.playing import environment_of
 from runner.sims import Lines, SimsError, read_sims, simulators
-from runner.site import account_name, connector_of, credentials_of
+from runner.site import account_lock, account_name, connector_of, credentials_of
 from venues import VENUES
 from venues.errors import CODES, LocalRuleError, VenueError
 from venues.interface import Venue
@@ -123,6 +123,8 @@ async def _examine_all(
         try:
             credentials = credentials_of(venue, environment, sims)
             findings[venue].note(True, f"keys found, account {account_name(venue, credentials)}")
+            holder = account_lock(venue, environment, credentials, sims).holder()
+            findings[venue].note(None, f"in use by {holder}" if holder else "in use by no run of this user now")
             connector = connector_of(venue, environment.on, credentials, sims, clock, chance)
         except WrongInput as wrong:
             findings[venue].note(False, " ".join(wrong.texts))

@@ -22,11 +22,14 @@ MAX_BYTES: Final = 1_000_000
 MAX_VALUES: Final = 100_000
 MAX_DEPTH: Final = 12
 _HIDDEN: Final = "•"
-_CREDENTIAL_NAME: Final = (
-    r"(?:[a-z0-9_-]*[_-])?(?:api[_-]?key|(?:api[_-]?|client[_-]?)?secret(?:[_-]?key)?|private[_-]?key|pass[_-]?phrase"
+_CREDENTIAL_WORD: Final = (
+    r"(?:api[_-]?key|(?:api[_-]?|client[_-]?)?secret(?:[_-]?key)?|private[_-]?key|pass[_-]?phrase"
     r"|password|passwd|mnemonic|seed[_-]?phrase|seed[_-]?hex|(?:access|api|auth|bearer)[_-]?token"
     r"|(?:ed25519|wallet|signing)[_-]?key)"
 )
+_CREDENTIAL_NAME: Final = rf"(?:[a-z0-9_-]*[_-])?{_CREDENTIAL_WORD}"
+# Looked for anywhere in a text: with any beginning of a name a long word would take the square of its length.
+_CREDENTIAL_ANYWHERE: Final = re.compile(_CREDENTIAL_WORD, re.IGNORECASE)
 _CREDENTIAL_KEY: Final = re.compile(_CREDENTIAL_NAME, re.IGNORECASE)
 _SECRET_LINE: Final = rf"""(?i)(?<![\w-]){_CREDENTIAL_NAME}["']?\s*[:=]\s*(.*)"""
 _SECRET_VALUE: Final = re.compile(r"(?<![0-9A-Za-z])(?:0x)?[0-9a-fA-F]{64}(?![0-9A-Za-z])|-----BEGIN[ A-Z]*KEY-----")
@@ -146,7 +149,7 @@ class Document:
         """Cover what follows names of secrets; works on text that is no YAML too."""
         for match in _SECRET_VALUE.finditer(self.text):
             self.hide(*match.span())
-        if not _CREDENTIAL_KEY.search(self.text):
+        if not _CREDENTIAL_ANYWHERE.search(self.text):
             return
         secret_line = re.compile(_SECRET_LINE)
         for number, start in enumerate(self._lines):

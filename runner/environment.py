@@ -37,8 +37,12 @@ class Environment:
     state_dir: Path
     runs_dir: Path
     logs_dir: Path
+    locks_dir: Path
+    """Of the locks that keep a second process from an account; the same for every run of this user."""
     log_level: str
     log_json: bool
+    control_port: int | None
+    """Where a run listens for ``runner halt``: 0 takes a free port, None switches it off."""
     caps: Caps
     heartbeat: HeartbeatSettings
     keys: Callable[[str], KeysFound]

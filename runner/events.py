@@ -12,6 +12,7 @@ from typing import IO, Any
 
 import msgspec
 
+from core.append import append_whole
 from core.clock import Clock
 from core.secrets import VAULT
 
@@ -44,7 +45,7 @@ class EventLog:
         row |= {name: VAULT.mask(fact) if isinstance(fact, str) else fact for name, fact in facts.items()}
         if self._stream is not None:
             try:
-                self._stream.write(msgspec.json.encode(row) + b"\n")
+                append_whole(self._stream, msgspec.json.encode(row) + b"\n")
             except OSError as error:
                 self.failures.append(error.strerror or str(error))
         for listener in self._listeners:

@@ -4,6 +4,7 @@ Inputs: named values of a scenario, their limits, what people give them, and ``$
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Final, NamedTuple, cast
@@ -39,6 +40,8 @@ class _Known(NamedTuple):
 
     value: InputValue
     plain: Plain
+    blame: Callable[[BadValue], None]
+    """Records that the value does not fit, where it was written."""
 
 
 class Inputs:
@@ -92,7 +95,11 @@ class Inputs:
         if default is None or len(self._document.mistakes) > before:
             return None
         written = entries["default"].item
-        return _Known(replace(value, value=default, text=written.text), written.plain)
+
+        def blame(bad: BadValue) -> None:
+            self._document.blame_item(bad.code, written, bad.message, expected=bad.expected, suggestion=bad.suggestion)
+
+        return _Known(replace(value, value=default, text=written.text), written.plain, blame)
 
     def _default(self, item: Item, facts: Facts) -> Any:
         entry = item.entries.get("default")
@@ -180,6 +187,14 @@ class Inputs:
             self._document.blame("INPUT_VALUE", item.start, item.end, message, found=found, expected=bad.expected)
             return None
 
+    def blame(self, item: Item, bad: BadValue) -> None:
+        """Record that a value which could be read does not fit; one behind ``$name``, where that was written."""
+        name = input_name(item.plain)
+        if name is not None and name in self._known:
+            self._known[name].blame(bad)
+        else:
+            self._document.blame_item(bad.code, item, bad.message, expected=bad.expected, suggestion=bad.suggestion)
+
     def free(self, item: Item) -> Any:
         """Settings without a schema: numbers with decimals as Decimal, ``$name`` put in place, at any depth."""
         if isinstance(item.plain, dict):
@@ -217,7 +232,7 @@ def _from_outside(value: InputValue, facts: Facts, supplied: Supplied) -> _Known
         supplied.blame(bad)
         return None
     found = replace(value, value=read, text=supplied.text, origin=supplied.origin, place=supplied.place)
-    return _Known(found, plain)
+    return _Known(found, plain, supplied.blame)
 
 
 def origin_words(value: InputValue) -> str:

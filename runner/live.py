@@ -76,7 +76,7 @@ class _Row:
         told = f"{self.state} {self.index + 1} of {self.count}"
         if self.verb in ("wait", "random_wait") and self.until_ms is not None:
             left = max(0, -(-(self.until_ms - now_ms) // 1000))
-            told += f", {'at most ' if self.verb == 'random_wait' else ''}{left} s left"
+            told += f", {left} s left"
         elif self.attempts:
             told += f", attempt {self.attempts}" + (f" at {self.price}" if self.price else "")
         return told
@@ -115,6 +115,8 @@ class _Board:
                 row.state = "cleanup" if fact["phase"] == "finally" else "step"
                 row.index, row.count, row.words = fact["index"], fact["of"], fact["words"]
                 row.verb, row.until_ms, row.attempts, row.price = fact["verb"], fact["until_ms"], 0, None
+            case "waiting":
+                row.until_ms = fact["until_ms"]
             case "step_ended":
                 row.verb, row.attempts = "", 0
                 if fact["status"] == "failed":
@@ -193,7 +195,8 @@ def _line(row: Mapping[str, Any], words: str) -> str:
 
 
 def _clock(ms: int) -> str:
-    return iso_utc(ms)[11:19]
+    """Day and time, UTC: these lines are read long after, in the logs of other programs."""
+    return iso_utc(ms)[:19].replace("T", " ")
 
 
 def _words(row: Mapping[str, Any]) -> str:
@@ -217,7 +220,7 @@ def _unguarded(row: Mapping[str, Any]) -> str:
             return "cleaning up"
         case "ended":
             return f"{row['verdict'].upper().replace('_', ' ')} - {row['text']}"
-        case "note" | "interrupted" | "left" | "failed":
+        case "note" | "waiting" | "interrupted" | "left" | "failed":
             return str(row["text"])
         case _:
             return ""

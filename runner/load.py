@@ -15,13 +15,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, Literal
 
-from runner.document import MAX_BYTES, Document, Item, parse
+from runner.document import MAX_BYTES, Document, Entry, Item, parse
 from runner.given import Environment, Given, InputsFile, SetFlags
 from runner.inputs import Inputs
+from runner.listings import Listings
 from runner.mistakes import Mistake
 from runner.rules import check_shape, verb_schema
 from runner.scenario import Accept, Scenario, SizeSpec, StepCall
-from runner.values import either, nearest, read_value, show
+from runner.values import BadValue, either, nearest, read_value, show
 from schemas import load_schema
 
 VENUE_FLAG: Final = "--venue"
@@ -49,6 +50,7 @@ def load_scenarios(
     environ: Mapping[str, str] = MappingProxyType({}),
     venues: Sequence[str] = (),
     known_venues: Sequence[str],
+    on: str | None = None,
 ) -> LoadResult:
     """
     Check and resolve scenario files, all of them in one pass.
@@ -59,6 +61,8 @@ def load_scenarios(
         environ: Where ``ROUNDTRIP_INPUT_HOLD`` and the like may stand; the file wins over it.
         venues: From the command line; when given, they take the place of every scenario's own.
         known_venues: Every exchange there is.
+        on: Where it is to be played, ``sim``, ``testnet`` or ``live``: what is not traded there is a mistake. None:
+            coins, sizes and strategies are not judged.
     """
     file = InputsFile(inputs or "--inputs", None if inputs is None else _file(inputs))
     given = Given(SetFlags(sets), file, Environment(environ))
@@ -78,7 +82,7 @@ def load_scenarios(
         if document.root is None:
             unread = True
         else:
-            scenario = _Reading(document, given, known_venues).scenario(found, override.venues)
+            scenario = _Reading(document, given, override, on).scenario(found)
             if scenario is not None:
                 scenarios.append(scenario)
         sources[name] = document.masked()
@@ -96,6 +100,7 @@ class _Override:
 
     def __init__(self, venues: Sequence[str], known: Sequence[str]) -> None:
         self.source = "\n".join(venues)
+        self.known = known
         self.mistakes: list[Mistake] = []
         for line, venue in enumerate(venues, 1):
             if venue in venues[: line - 1]:
@@ -106,6 +111,13 @@ class _Override:
                 near = nearest(venue, known)
                 self.mistakes.append(_flag("UNKNOWN_VENUE", line, venue, message, _known(known), near))
         self.venues = tuple(venues)
+
+    def blame_lacking(self, venue: str, message: str, wanted: str) -> None:
+        """Record that ``venue`` does not trade what a scenario names."""
+        line = self.venues.index(venue) + 1
+        if all(mistake.line != line for mistake in self.mistakes):
+            self.mistakes.append(_flag("UNKNOWN_SYMBOL", line, venue, message, wanted))
+            self.mistakes.sort(key=lambda mistake: mistake.line)
 
 
 def _flag(code: str, line: int, venue: str, message: str, wanted: str, near: str | None = None) -> Mistake:
@@ -154,10 +166,13 @@ def _similar(name: str) -> str | None:
 class _Reading:
     """One document on its way to a scenario."""
 
-    def __init__(self, document: Document, given: Given, known_venues: Sequence[str]) -> None:
+    def __init__(self, document: Document, given: Given, override: _Override, on: str | None) -> None:
         check_shape(document)
         self._document = document
-        self._known_venues = known_venues
+        self._override = override
+        self._known_venues = override.known
+        self._on = on
+        self._listings = Listings(on)
         assert document.root is not None
         self._root: Item = document.root
         self._facts: Mapping[str, Any] = load_schema("scenario")["properties"]
@@ -165,23 +180,28 @@ class _Reading:
         # Filled in below; the defaults keep the check going past a broken line.
         self._size = SizeSpec("min")
         self._side = "buy"
+        self._sizes: list[tuple[Item, SizeSpec]] = []
+        """Every size that the file spells out."""
 
-    def scenario(self, data: bytes, override: Sequence[str]) -> Scenario | None:
+    def scenario(self, data: bytes) -> Scenario | None:
         """The scenario, or None when anything in the document is blamed."""
         name = self._top("scenario")
         title = self._top("title")
         market, symbol, side, size, seed = (self._top(key) for key in ("market", "symbol", "side", "size", "seed"))
         self._side, self._size = side or "buy", size or SizeSpec("min")
+        if size is not None and "size" in self._root.entries:
+            self._sizes.append((self._root.entries["size"].item, size))
         venues = self._venues()
         steps, closing = self._steps("steps"), self._steps("finally")
         accept = self._accept()
         language = self._language()
-        if self._document.mistakes or self._inputs.broken:
+        traded = not (market and symbol) or self._traded(market, symbol, venues)
+        if self._document.mistakes or self._inputs.broken or not traded:
             return None
         return Scenario(
             name=name,
             title=title or name,
-            venues=tuple(override) or venues or "all",
+            venues=self._override.venues or venues or "all",
             market=market,
             symbol=symbol,
             side=side,
@@ -254,9 +274,42 @@ class _Reading:
         given = self._settings(settings, facts) if settings else {}
         if verb in _PAIRS and settings is not None:
             self._ordered(*_PAIRS[verb], given, settings, facts)
+        if settings is not None and isinstance(given.get("size"), SizeSpec):
+            self._sizes.append((settings.entries["size"].item, given["size"]))
+        if verb == "run_strategy" and settings is not None and self._on is not None:
+            self._strategy(settings.entries, given)
         values = {**_defaults(verb), **self._from_scenario(facts), **given}
         line, column = self._document.place(start)
         return StepCall(verb, values, line, column, _words(verb, values, given))
+
+    def _strategy(self, entries: Mapping[str, Entry], given: Mapping[str, Any]) -> None:
+        # The engine's import: only a file that names a strategy pays for it.
+        from strategy import STRATEGIES
+
+        name = given.get("name")
+        if name is None:
+            return
+        if name not in STRATEGIES:
+            message = f"There is no strategy called {name}."
+            bad = BadValue("UNKNOWN_STRATEGY", message, either(STRATEGIES), nearest(name, STRATEGIES))
+            self._inputs.blame(entries["name"].item, bad)
+            return
+        known = STRATEGIES[name].params
+        for key, entry in entries["params"].item.entries.items() if "params" in entries else ():
+            value = given.get("params", {}).get(key)
+            if key not in known:
+                self._document.blame(
+                    "STRATEGY_SETTING",
+                    entry.start,
+                    entry.end,
+                    f"The strategy {name} has no setting {key[:60]}.",
+                    found=key[:60],
+                    expected=either(known) if known else "no settings",
+                    suggestion=nearest(key, known),
+                )
+            elif isinstance(known[key], int | float) and isinstance(value, str | bool):
+                message = f"{key} of the strategy {name} takes a number."
+                self._inputs.blame(entry.item, BadValue("WRONG_TYPE", message, f"a number such as {known[key]:g}"))
 
     def _settings(self, item: Item, facts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         found: dict[str, Any] = {}
@@ -279,6 +332,50 @@ class _Reading:
             part = item.entries[low].item
             most = f"at most {show(given[high], facts[high])}, as {high} says"
             self._document.blame_item("MIN_OVER_MAX", part, f"{low} is larger than {high}.", expected=most)
+
+    def _traded(self, market: str, symbol: str, venues: Sequence[str]) -> bool:
+        """Whether every exchange has the market and the market takes every size; what does not fit is blamed."""
+        named = self._root.entries.get("venues")
+        if not (self._override.venues or venues or (named and named.item.plain == "all")):
+            return True
+        wanted = [v for v in self._override.venues or venues or self._known_venues if v in self._known_venues]
+        having = [venue for venue in wanted if self._listings.has(venue, market, symbol)]
+        lacking = [venue for venue in wanted if venue not in having]
+        if lacking:
+            self._blame_market(market, symbol, lacking)
+        fits = not lacking
+        for item, size in self._sizes:
+            try:
+                self._listings.refuse_size("size", size, symbol, market, having)
+            except BadValue as bad:
+                fits = False
+                self._inputs.blame(item, bad)
+        return fits
+
+    def _blame_market(self, market: str, symbol: str, lacking: Sequence[str]) -> None:
+        """The coin when no exchange has it, else the exchanges that have not."""
+        listings, entries = self._listings, self._root.entries
+        having = [venue for venue in self._known_venues if listings.has(venue, market, symbol)]
+        message = listings.lacking(lacking, market, symbol)
+        if not having:
+            coins = listings.coins(self._known_venues, market)
+            wanted = either(coins) if coins else "another market"
+            bad = BadValue("UNKNOWN_SYMBOL", message, wanted, nearest(symbol, coins))
+            self._inputs.blame(entries["symbol"].item, bad)
+        elif self._override.venues:
+            for venue in lacking:
+                words = listings.lacking([venue], market, symbol)
+                self._override.blame_lacking(venue, words, listings.instead(venue, market, symbol))
+        elif entries["venues"].item.items:
+            for item in entries["venues"].item.items:
+                if item.plain in lacking:
+                    words = listings.lacking([item.plain], market, symbol)
+                    expected = listings.instead(item.plain, market, symbol)
+                    self._document.blame_item("UNKNOWN_SYMBOL", item, words, expected=expected)
+        else:
+            rest = f"[{', '.join(having)}]"
+            item, expected = entries["venues"].item, f"venues: {rest}"
+            self._document.blame_item("UNKNOWN_SYMBOL", item, message, expected=expected, suggestion=rest)
 
     def _language(self) -> Literal["en", "zh"] | None:
         report = self._root.entries.get("report")

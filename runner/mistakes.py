@@ -11,6 +11,7 @@ import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 LINE_BREAK: Final = re.compile(r"\r\n|\n|\r")
@@ -44,11 +45,19 @@ class Explained(NamedTuple):
 
 
 class WrongInput(Exception):
-    """Config, flags or keys are wrong: nothing was sent, exit code 2. Each text is a whole message."""
+    """
+    Config, flags or keys are wrong: nothing was sent, exit code 2. Each text is a whole message.
 
-    def __init__(self, texts: Sequence[str]) -> None:
+    ``mistakes`` are those of the config file, with its text in ``sources``: they can be told together with others.
+    """
+
+    def __init__(
+        self, texts: Sequence[str], mistakes: Sequence[Mistake] = (), sources: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         super().__init__(*texts)
         self.texts = tuple(texts)
+        self.mistakes = tuple(mistakes)
+        self.sources = sources
 
 
 def counted(number: int, noun: str) -> str:
@@ -339,6 +348,16 @@ SCENARIO_CODES: Final[Mapping[str, Explained]] = {
         "--set wants a name, an equals sign and a value.",
         "Write them without spaces, or put the whole in quotes.",
         "--set hold=20s",
+    ),
+    "UNKNOWN_FLAG": Explained(
+        "The command has no flag of this name.",
+        "Check the spelling; `runner play --help` lists the flags of play, and so on.",
+        "runner play my.yaml --speed 10",
+    ),
+    "FLAG_VALUE": Explained(
+        "A flag has a value that it cannot take, or a word that the command needs is missing.",
+        "Write what the message says is expected.",
+        "runner play my.yaml --seed 7",
     ),
     "MIN_OVER_MAX": Explained(
         "The smaller limit is larger than the larger one.",

@@ -183,6 +183,24 @@ class ConnectionRecord(msgspec.Struct, frozen=True, kw_only=True):
     reconnects: tuple[Reconnect, ...] = ()
 
 
+class RateLimit(msgspec.Struct, frozen=True, kw_only=True):
+    """At most ``limit`` in ``per_secs`` seconds; ``peak`` is the most that the play ever used of it."""
+
+    name: str
+    limit: int
+    per_secs: float
+    peak: int
+
+
+class RateLog(msgspec.Struct, frozen=True, kw_only=True):
+    """How the exchange's rate limits were kept. ``refused``: answers that said "too many requests"."""
+
+    refused: int = 0
+    waits: int = 0
+    waited_secs: float = 0
+    limits: tuple[RateLimit, ...] = ()
+
+
 class Play(msgspec.Struct, frozen=True, kw_only=True):
     """The scenario on one exchange. ``symbol`` is canonical; ``size`` is the text that was asked for."""
 
@@ -203,6 +221,7 @@ class Play(msgspec.Struct, frozen=True, kw_only=True):
     margin: MarginChange = MarginChange()
     quotes: tuple[Quote, ...] = ()
     connection: ConnectionRecord = ConnectionRecord()
+    rates: RateLog | msgspec.UnsetType = msgspec.UNSET
     errors: tuple[Notice, ...] = ()
     alarms: tuple[Notice, ...] = ()
 
@@ -239,6 +258,14 @@ class Criterion(msgspec.Struct, frozen=True, kw_only=True):
     venue: str | None = None
 
 
+class Halted(msgspec.Struct, frozen=True, kw_only=True):
+    """The run was halted from outside: through its endpoint, or by the command ``runner halt``."""
+
+    by: Literal["endpoint", "command"]
+    at_ms: int
+    flatten: bool
+
+
 class ScenarioPlayed(msgspec.Struct, frozen=True, kw_only=True):
     """``sha256`` is of the file's bytes, ``text`` is what they say."""
 
@@ -253,7 +280,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """
     All of ``outcome.json``. ``command`` is free of secrets; ``started`` and ``ended`` are ``iso_utc`` texts.
 
-    ``language`` is of the reports and stands in the file only when the scenario asks for one.
+    ``language`` is of the reports and stands in the file only when the scenario asks for one, ``halted`` only when
+    somebody halted the run.
     """
 
     schema: str = NAME
@@ -269,6 +297,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     speed: float = 1
     language: Literal["en", "zh"] | msgspec.UnsetType = msgspec.UNSET
     interrupted: str | None = None
+    halted: Halted | msgspec.UnsetType = msgspec.UNSET
     verdict: Verdict
     exit_code: int
     sentence: str

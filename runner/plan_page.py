@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from decimal import ROUND_UP, Decimal
 from typing import Final
 
-from core.precision import plain
+from core.precision import plain, unscaled
 from core.secrets import VAULT
 from execution.caps import Caps
 from runner.estimate import Estimate, Opening, estimate
@@ -23,6 +23,10 @@ _WHERE: Final = {
     "sim": "simulators on this machine; no key, no money",
     "testnet": "the exchanges' test networks",
     "live": "the exchanges themselves, REAL MONEY",
+}
+_STANDING: Final = {
+    False: "It does not begin on an account with open orders or a perp position in this market.",
+    True: "--adopt: open orders in this market are cancelled first, a perp position is closed with its own.",
 }
 _ACCEPT: Final = {
     "flat": "nothing is open at the end",
@@ -39,9 +43,9 @@ class Told:
     unplayable: bool
 
 
-def plan_page(plan: Plan, caps: Caps) -> Told:
+def plan_page(plan: Plan, caps: Caps, *, adopt: bool = False) -> Told:
     """
-    A plan for people.
+    A plan for people. ``adopt`` is a run's leave to begin on open orders and a position.
 
     On simulators sizes are read from them, in memory; for an exchange they are read when a run connects.
     """
@@ -59,7 +63,8 @@ def plan_page(plan: Plan, caps: Caps) -> Told:
     ]
     if plan.speed != 1:
         lines.append(f"  speed    {plan.speed:g}: waits are so many times shorter")
-    lines += ["", *_matrix(plan, groups, estimates, caps), "", *_inputs(scenario)]
+    lines += ["", *_matrix(plan, groups, estimates, caps), *_wrapped(f"  {_STANDING[adopt]}", 2), ""]
+    lines += _inputs(scenario)
     lines += [f"steps, on each of {counted(len(plan.venues), 'exchange')}" if len(plan.venues) > 1 else "steps"]
     lines += _steps(scenario.steps)
     lines += ["", "cleanup, whatever happened before, Ctrl-C included", *_steps(scenario.finally_)]
@@ -119,11 +124,15 @@ def _matrix(
         notes.append(f"What the strategy {own} opens comes on top; its own settings decide, and the caps bound it.")
     bounds = {
         "an order": caps.order_notional_usd,
+        "an exchange's part of the run": caps.play_notional_usd,
         "all orders of the run together": caps.total_notional_usd,
+        "an account's UTC day over all runs": caps.day_notional_usd,
         "the net position over all exchanges": caps.net_exposure_usd,
     }
     asked = [f"{plain(limit)} USD for {what}" for what, limit in bounds.items() if limit is not None]
     notes.append(f"Caps: {', '.join(asked)}." if asked else "Caps: none.")
+    if caps.price_band_bps is not None:
+        notes.append(f"An order priced more than {unscaled(caps.price_band_bps, 2)} % away from the book is refused.")
     return [*table, *(line for note in notes for line in _wrapped(f"  {note}", 2))]
 
 

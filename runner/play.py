@@ -26,6 +26,7 @@ from runner.outcome import Play as PlayTold
 from runner.outcome import Proof as ProofTold
 from runner.plan import CLEANUP_SECS, Plan, longest_secs, own_secs
 from runner.scenario import StepCall
+from runner.takeover import refuse_or_take_over
 from steps import CODES as STEP_CODES
 from steps import STEPS, StepFailed
 from strategy.trading import Proof, Trading
@@ -58,6 +59,8 @@ class Shared:
     positions: Positions
     risk: Risk
     events: EventLog
+    adopt: bool = False
+    """Take over open orders and a position that are there at the start."""
     desks: dict[str, Orders] = field(default_factory=dict)
 
 
@@ -92,6 +95,8 @@ class VenuePlay:
         self.proof: Proof | None = None
         self.before: Decimal | None = None
         self.interrupted = False
+        self.left_open = False
+        """Halted by hand, and the position is to stay."""
         self.ended = False
         self.environment_failed = False
         self.unhandled: list[str] = []
@@ -110,6 +115,7 @@ class VenuePlay:
             timelines=shared.timelines,
             positions=shared.positions,
             risk=shared.risk,
+            play=left_by or f"{shared.run}/{venue.name}",
         )
         shared.desks[venue.name] = self.desk
 
@@ -120,11 +126,23 @@ class VenuePlay:
     def say(self, text: str) -> None:
         self.shared.events.say("note", venue=self.name, text=text)
 
+    def say_wait(self, secs: float) -> None:
+        until_ms = self.shared.clock.now_ms() + round(secs * 1000 / self.shared.pace.speed)
+        self.shared.events.say("waiting", venue=self.name, text=f"waiting {secs:g} s", until_ms=until_ms)
+
     def interrupt(self) -> None:
         """End the steps now and go on to ``finally``."""
         self.interrupted = True
         if self._scope is not None:
             self._scope.cancel()
+
+    def halt(self, *, flatten: bool) -> None:
+        """No new order from now on, and every live one is cancelled; without ``flatten`` the position stays."""
+        if self.ended or (flatten and self.desk.closing):
+            return
+        self.left_open = not flatten
+        self.desk.halted_by_hand = "halted by hand"
+        self.interrupt()
 
     # -- the play
 
@@ -193,7 +211,7 @@ class VenuePlay:
             self.desk.adopt()
             self.before = (await self.trade.proof()).quantity
             if self.left_by is None:
-                await self._refuse_dirty()
+                baseline = await self._face_what_stands(baseline)
             self.shared.journal.begin_play(
                 play=self.trade.play,
                 run=self.shared.run,
@@ -217,22 +235,17 @@ class VenuePlay:
             self._survive("while connecting", error)
             self.environment_failed = True
 
-    async def _refuse_dirty(self) -> None:
-        """A run that begins on a position or orders it does not own cannot prove what it did itself."""
-        proof = await self.trade.proof()
-        if proof.unsettled:
-            raise StepFailed(
-                "DIRTY_ACCOUNT",
-                f"an earlier run left {proof.unsettled} orders on {self.name} whose end is not proven",
-                "Run `runner recover` first.",
-            )
-        if proof.open_orders or (self.trade.kind == "perp" and not proof.flat()):
-            raise StepFailed(
-                "DIRTY_ACCOUNT",
-                f"{self.name} already holds {plain(proof.quantity)} {self.trade.symbol} and {proof.open_orders} open "
-                "orders in this market",
-                "Close them first, or run `runner recover` if an earlier run left them.",
-            )
+    async def _face_what_stands(self, baseline: Decimal) -> Decimal:
+        """A run that begins on a position or orders it does not own cannot prove what it did itself; new baseline."""
+        shared, market = self.shared, self.trade.market
+        found = await refuse_or_take_over(self.trade, shared.journal, adopt=shared.adopt)
+        if not found:
+            return baseline
+        self.say(f"takes over {found}")
+        self.desk.note("ADOPTED", f"taken over: {found}")
+        self.before = self.desk.traded(market)
+        # Coins that the cancelled orders traded meanwhile are not the play's.
+        return shared.positions.set_baseline(market)
 
     async def _play_steps(self) -> None:
         failed = False
@@ -247,10 +260,18 @@ class VenuePlay:
         calls = self.shared.plan.scenario.steps
         for index in range(len(self.steps), len(calls)):
             self._record(index, "steps", calls[index], "skipped")
+        self.desk.closing = True
         self.shared.events.say("cleanup", venue=self.name)
         with anyio.move_on_after(CLEANUP_SECS) as limit:
+            if self.desk.halted_by_hand:
+                await self._surely(self._settle_rest, "while cancelling what is live")
+                # Closing is what new orders are wanted for now; the steps that could send others have ended.
+                self.desk.halted_by_hand = "halted by hand" if self.left_open else ""
             for index, call in enumerate(self.shared.plan.scenario.finally_):
-                await self._step(index, "finally", call)
+                if self.left_open:
+                    self._record(index, "finally", call, "skipped")
+                else:
+                    await self._step(index, "finally", call)
             self.shared.events.say("proving", venue=self.name)
             await self._prove_flat()
             await self._read_margin()
@@ -264,6 +285,9 @@ class VenuePlay:
 
     async def _prove_flat(self) -> None:
         await self._surely(self._settle_rest, "while settling")
+        if self.left_open:
+            await self._read_proof()
+            return
         try:
             self.proof = await self.trade.flat_proof()
         except StepFailed as failed:
@@ -457,7 +481,10 @@ class VenuePlay:
             case "not_proven_flat":
                 if self.proof is None:
                     return f"{self.name} is NOT proven flat: its last reading failed"
-                return f"{self.name} is NOT proven flat: {story.proof_words(self.proof, self.trade.symbol)}"
+                open_words = story.proof_words(self.proof, self.trade.symbol)
+                if self.left_open:
+                    return f"{self.name} was halted by hand; positions were left open as asked: {open_words}"
+                return f"{self.name} is NOT proven flat: {open_words}"
             case "interrupted":
                 return f"{self.name} was interrupted and is proven flat" if self._began else f"{self.name}: interrupted"
             case "environment_failed":
@@ -470,6 +497,8 @@ class VenuePlay:
     def _end_play(self) -> None:
         if self._began and self.proven_flat:
             try:
+                # A play that ends with an intent unsettled in the journal would be found by no `runner recover`.
+                self.desk.write_down()
                 for play in (self.trade.play, self.left_by):
                     if play is not None:
                         self.shared.journal.end_play(play, self.verdict(), self.shared.clock.now_ms())
@@ -500,6 +529,7 @@ class VenuePlay:
             margin=story.tell_margin(self.shared.positions.account(self.name).margin_changes),
             quotes=tuple(self.quotes),
             connection=story.tell_connection(desk),
+            rates=story.tell_rates(self.venue.rates),
             errors=notices,
             alarms=story.tell_notices(desk, alarms=True),
         )
@@ -517,6 +547,11 @@ class VenuePlay:
             ),
         )
 
+    def _round_trips(self) -> int:
+        market = self.trade.market
+        began = self.desk.taken_over.get(market.venue_symbol, Decimal(0))
+        return story.round_trips(self.desk.book.values(), market, began)
+
     def acceptance(self) -> list[Criterion]:
         """This venue's lines of the acceptance table."""
         accept = self.shared.plan.scenario.accept
@@ -531,7 +566,7 @@ class VenuePlay:
             )
 
         if accept.round_trip_at_least is not None:
-            trips = story.round_trips(self.desk.book.values(), self.trade.market) if self._began else 0
+            trips = self._round_trips() if self._began else 0
             line(
                 "round_trip",
                 f"at least {accept.round_trip_at_least}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import signal
 import sys
@@ -17,12 +18,14 @@ import msgspec
 from core import log as logs
 from core.chance import Chance
 from core.clock import Clock, SystemClock, iso_utc
+from core.loop import run
+from runner.checked import open_settings, read_files
 from runner.command import ENVIRONMENT_FAILED, WRONG_INPUT, Outside
+from runner.control import listening
 from runner.environment import Environment, WrongInput
 from runner.events import EventLog
 from runner.evidence import keep_inputs, keep_timelines
 from runner.live import TICK_SECS, View, open_view
-from runner.load import load_scenarios
 from runner.mistakes import render_text
 from runner.outcome import EXIT_CODES, Outcome, to_json
 from runner.plan import Plan, make_plan, plan_json
@@ -30,30 +33,23 @@ from runner.plan_page import plan_page
 from runner.run import Folders, Interruption, run_plan
 from runner.scenario import Scenario
 from runner.sims import DEFAULT_PORT, Lines, SimsError, read_faults, read_sims, simulators
-from runner.site import account_name, credentials_of, open_site
+from runner.site import account_name, credentials_of, locked_accounts, open_site
 from venues import VENUES
-from venues.errors import LocalRuleError
+from venues.errors import CODES, LocalRuleError
 from venues.simulation.faults import Faults
 
-_FLAGS = ("on", "seed", "speed", "state_dir", "runs_dir", "logs_dir", "log_level", "log_json")
+_FLAGS = ("on", "seed", "speed", "state_dir", "runs_dir", "logs_dir", "locks_dir", "log_level", "log_json")
 """Settings that a command line may override; not every command has a flag for each."""
 
 
 def environment_of(args: argparse.Namespace, outside: Outside) -> Environment:
     """Settings from config and flags. Raises WrongInput."""
-    return outside.open_environment(args.config, {name: getattr(args, name, None) for name in _FLAGS})
+    return open_settings(args, outside.open_environment, {name: getattr(args, name, None) for name in _FLAGS})
 
 
 def plans_of(args: argparse.Namespace, environment: Environment, now_ms: int) -> list[tuple[Plan, str]]:
     """Every file checked and planned, with its text (secrets masked). Raises WrongInput with all mistakes at once."""
-    found = load_scenarios(
-        args.files,
-        sets=args.set,
-        inputs=args.inputs,
-        environ=os.environ,
-        venues=args.venue,
-        known_venues=tuple(VENUES),
-    )
+    found = read_files(args, environment.on)
     mistakes = list(found.mistakes)
     plans = []
     for scenario in found.scenarios:
@@ -113,6 +109,7 @@ def play_files(args: argparse.Namespace, outside: Outside, argv: Sequence[str]) 
             sims=sims,
             faults=faults,
             language=getattr(args, "language", None),
+            adopt=args.adopt,
         )
         worst = max(worst, code, key=_BADNESS.index)
         if code == 4:
@@ -137,26 +134,74 @@ def play_plan(
     left_by: str | None = None,
     spot_baseline: Decimal | None = None,
     language: Literal["en", "zh"] | None = None,
+    adopt: bool = False,
 ) -> int:
     """
     Play one plan into a new run folder, write the reports, and tell the result. Returns the exit code.
 
     ``left_by`` names an earlier play whose orders and position this one takes over, with its ``spot_baseline``;
-    ``language`` is of the reports, the scenario's own when None.
+    ``adopt`` has it take over what nobody here made; ``language`` is of the reports, the scenario's own when None.
+    While it plays it holds the locks of its accounts; when somebody else has one, nothing begins.
     """
     clock = SystemClock()
-    folder = new_run_folder(environment.runs_dir, plan.scenario.name, clock.now_ms())
-    (folder / "plan.json").write_bytes(plan_json(plan))
-    keep_inputs(folder, plan, text)
+    with contextlib.ExitStack() as held:
+        try:
+            name_run = held.enter_context(locked_accounts(plan.venues, environment, sims, argv, clock))
+        except LocalRuleError as error:
+            sys.stderr.write(f"{error}\n{CODES[error.code].next_move}\n")
+            return ENVIRONMENT_FAILED
+        folder = new_run_folder(environment.runs_dir, plan.scenario.name, clock.now_ms())
+        name_run(folder.name)
+        return _play_into(
+            folder,
+            plan,
+            text,
+            environment,
+            outside,
+            argv,
+            clock=clock,
+            progress=progress,
+            sims=sims,
+            faults=faults,
+            left_by=left_by,
+            spot_baseline=spot_baseline,
+            language=language,
+            adopt=adopt,
+        )
+
+
+def _play_into(
+    folder: Path,
+    plan: Plan,
+    text: str,
+    environment: Environment,
+    outside: Outside,
+    argv: Sequence[str],
+    *,
+    clock: Clock,
+    progress: str,
+    sims: Lines | None,
+    faults: Faults | None,
+    left_by: str | None,
+    spot_baseline: Decimal | None,
+    language: Literal["en", "zh"] | None,
+    adopt: bool,
+) -> int:
     # The terminal shows the play; the log is beside it, unless somebody asks to see it all.
     wanted = environment.log_level == "DEBUG" or environment.log_json
-    logs.configure(
-        level=environment.log_level,
-        json=environment.log_json,
-        stream=sys.stderr if wanted else None,
-        file=folder / "log.jsonl",
-    )
-    events = EventLog(folder / "events.jsonl", clock)
+    try:
+        (folder / "plan.json").write_bytes(plan_json(plan))
+        keep_inputs(folder, plan, text)
+        logs.configure(
+            level=environment.log_level,
+            json=environment.log_json,
+            stream=sys.stderr if wanted else None,
+            file=folder / "log.jsonl",
+        )
+        events = EventLog(folder / "events.jsonl", clock)
+    except OSError as error:
+        sys.stderr.write(f"{folder} cannot be written: {error.strerror or error}. Nothing was sent.\n")
+        return ENVIRONMENT_FAILED
     terminal = sys.stdout.isatty() and os.environ.get("TERM") != "dumb" and not wanted
     view = open_view(progress, sys.stdout, terminal=terminal)
     events.listen(view)
@@ -174,9 +219,15 @@ def play_plan(
         async with anyio.create_task_group() as group:
             group.start_soon(_hear_signals, interruption, events, view)
             group.start_soon(_tell_time, view, clock)
-            async with open_site(
-                plan, environment=environment, clock=clock, chance=chance, sims=sims, faults=faults
-            ) as (reach, heartbeat):
+            async with (
+                open_site(plan, environment=environment, clock=clock, chance=chance, sims=sims, faults=faults) as (
+                    reach,
+                    heartbeat,
+                ),
+                listening(
+                    folder, plan, reach, interruption, events, clock, port=environment.control_port, own_sims=own_sims
+                ),
+            ):
                 outcome = await run_plan(
                     plan,
                     run_id=folder.name,
@@ -192,6 +243,7 @@ def play_plan(
                     interruption=interruption,
                     left_by=left_by,
                     spot_baseline=spot_baseline,
+                    adopt=adopt,
                 )
             group.cancel_scope.cancel()
         return outcome
@@ -210,8 +262,12 @@ def play_plan(
     language = language or plan.scenario.language
     if language is not None:
         outcome = msgspec.structs.replace(outcome, language=language)
-    write_outcome(folder, outcome)
-    outside.write_reports(folder)
+    try:
+        write_outcome(folder, outcome)
+        outside.write_reports(folder)
+    except (OSError, ValueError) as error:
+        # The verdict is known and must be told, whatever the disk does.
+        sys.stderr.write(f"The reports of {folder} cannot be written: {error}\n{outcome.sentence}\n")
     logs.close()
     if progress != "json":
         sys.stdout.write(ending_words(outcome, folder))
@@ -221,7 +277,7 @@ def play_plan(
 def _unwrapped(whole: Any) -> Outcome:
     """Run, and let a lone error out of its group."""
     try:
-        outcome: Outcome = anyio.run(whole)
+        outcome: Outcome = run(whole)
         return outcome
     except BaseExceptionGroup as group:
         error: BaseException = group
@@ -312,7 +368,10 @@ def _next(outcome: Outcome) -> list[str]:
 def show_plans(args: argparse.Namespace, outside: Outside) -> int:
     """``runner plan``: what would happen. Nothing is sent."""
     environment = environment_of(args, outside)
-    pages = [plan_page(plan, environment.caps) for plan, _ in plans_of(args, environment, SystemClock().now_ms())]
+    pages = [
+        plan_page(plan, environment.caps, adopt=args.adopt)
+        for plan, _ in plans_of(args, environment, SystemClock().now_ms())
+    ]
     sys.stdout.write("\n".join(page.text for page in pages))
     return WRONG_INPUT if any(page.unplayable for page in pages) else 0
 
@@ -345,7 +404,7 @@ def serve_simulators(args: argparse.Namespace) -> int:
                     return
 
     try:
-        anyio.run(whole)
+        run(whole)
     except SimsError as error:
         sys.stderr.write(f"{error}\n")
         return ENVIRONMENT_FAILED

@@ -16,13 +16,16 @@ from typing import Any
 
 from core.clock import SystemClock
 from execution.journal import Journal
-from runner.command import Outside
+from runner.command import ENVIRONMENT_FAILED, Outside
+from runner.control import CONTROL_FILE
 from runner.environment import Environment, WrongInput
 from runner.load import load_scenarios
-from runner.plan import make_plan
+from runner.outcome import EXIT_CODES
+from runner.plan import Plan, make_plan
 from runner.playing import environment_of, play_plan
 from runner.sims import SimsError, read_sims
 from venues import VENUES
+from venues.errors import LocalRuleError
 
 _TEXT = """scenario: recover
 title: Settle, cancel and close what run {run} left on {venue}
@@ -47,11 +50,15 @@ def recover(args: argparse.Namespace, outside: Outside, argv: Sequence[str]) -> 
     if not path.exists():
         sys.stdout.write(f"Nothing to recover: {path} does not exist.\n")
         return 0
-    journal = Journal(path)
     try:
-        left = [row for row in journal.unended_plays() if args.run is None or row["run"] == Path(args.run).name]
-    finally:
-        journal.close()
+        journal = Journal(path)
+        try:
+            left = [row for row in journal.unended_plays() if args.run is None or row["run"] == Path(args.run).name]
+        finally:
+            journal.close()
+    except LocalRuleError as error:
+        sys.stderr.write(f"{error}\n")
+        return ENVIRONMENT_FAILED
     if not left:
         sys.stdout.write("Nothing to recover: every play in the journal is proven flat and settled.\n")
         return 0
@@ -67,6 +74,23 @@ def recover(args: argparse.Namespace, outside: Outside, argv: Sequence[str]) -> 
     return worst
 
 
+def recovery_plan(row: Mapping[str, Any], folder: Path, *, on: str, seed: int, speed: float) -> tuple[Plan, str]:
+    """
+    The run that brings one unended play to its end, and the text of its scenario.
+
+    Args:
+        row: As :meth:`execution.journal.Journal.unended_plays` gives it.
+        folder: Where the scenario is written, ``recover-<venue>.yaml``.
+    """
+    file = folder / f"recover-{row['venue']}.yaml"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(_TEXT.format(**row), encoding="utf-8")
+    found = load_scenarios([str(file)], known_venues=tuple(VENUES))
+    plan, mistakes = make_plan(found.scenarios[0], known_venues=tuple(VENUES), on=on, seed=seed, speed=speed)
+    assert plan is not None, mistakes
+    return plan, found.sources[str(file)]
+
+
 def _recover(
     row: Mapping[str, Any],
     environment: Environment,
@@ -75,21 +99,15 @@ def _recover(
     args: argparse.Namespace,
     sims: Any,
 ) -> int:
-    file = environment.runs_dir / f"recover-{row['venue']}.yaml"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(_TEXT.format(**row), encoding="utf-8")
-    found = load_scenarios([str(file)], known_venues=tuple(VENUES))
-    plan, mistakes = make_plan(
-        found.scenarios[0],
-        known_venues=tuple(VENUES),
-        on=environment.on,
-        seed=SystemClock().now_ms() % 1_000_000,
-        speed=environment.speed,
-    )
-    assert plan is not None, mistakes
-    return play_plan(
+    seed = SystemClock().now_ms() % 1_000_000
+    try:
+        plan, text = recovery_plan(row, environment.runs_dir, on=environment.on, seed=seed, speed=environment.speed)
+    except OSError as error:
+        sys.stderr.write(f"{environment.runs_dir} cannot be written: {error.strerror or error}. Nothing was sent.\n")
+        return ENVIRONMENT_FAILED
+    code = play_plan(
         plan,
-        found.sources[str(file)],
+        text,
         environment,
         outside,
         argv,
@@ -98,3 +116,7 @@ def _recover(
         left_by=row["play"],
         spot_baseline=Decimal(row["spot_baseline"]),
     )
+    if code != EXIT_CODES["not_proven_flat"]:
+        # What a killed run left for `runner halt` has nothing to say any more.
+        (environment.runs_dir / row["run"] / CONTROL_FILE).unlink(missing_ok=True)
+    return code

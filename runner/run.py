@@ -13,21 +13,24 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from importlib import metadata
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import anyio
+from msgspec import UNSET
 
 from core.chance import Chance
 from core.clock import Clock, PacedClock, iso_utc
 from core.log import get
+from core.precision import as_decimal, plain
 from execution.caps import Caps
 from execution.journal import Journal
+from execution.order import Order
 from execution.positions import Positions
 from execution.risk import Risk
 from execution.timeline import Timelines
 from runner.events import EventLog
 from runner.heartbeat import Heartbeat, HeartbeatSettings, Holding, Post, VenueState
-from runner.outcome import EXIT_CODES, Criterion, Gap, HeartbeatLog, Notice, Outcome, ScenarioPlayed, Verdict
+from runner.outcome import EXIT_CODES, Criterion, Gap, Halted, HeartbeatLog, Notice, Outcome, ScenarioPlayed, Verdict
 from runner.plan import Plan
 from runner.play import Shared, VenuePlay
 from venues.interface import Venue
@@ -64,15 +67,49 @@ class Reached:
 
 @dataclass(slots=True)
 class Interruption:
-    """What a first Ctrl-C does: it ends the steps of every play and lets the cleanup run."""
+    """
+    What a first Ctrl-C does: it ends the steps of every play and lets the cleanup run. And what :meth:`halt` does,
+    which comes from outside.
+    """
 
     signal: str | None = None
+    halted: Halted | None = None
     _plays: list[VenuePlay] = field(default_factory=list)
 
     def watch(self, plays: Sequence[VenuePlay]) -> None:
         self._plays = list(plays)
         if self.signal is not None:
             self.interrupt(self.signal)
+        if self.halted is not None:
+            self.halt(self.halted)
+
+    def halt(self, halted: Halted) -> None:
+        """Stop new orders on every venue at once and cancel what is live; see :meth:`VenuePlay.halt`."""
+        self.halted = self.halted or halted
+        for play in self._plays:
+            play.halt(flatten=halted.flatten)
+
+    def state(self) -> dict[str, Any]:
+        """What is live and held now, by venue; JSON values only."""
+        venues = {}
+        for play in self._plays:
+            live, held = _open(play)
+            venues[play.name] = {
+                "ended": play.ended,
+                "proven_flat": play.ended and play.proven_flat,
+                "live": [
+                    {
+                        "client_id": order.client_id,
+                        "side": order.intent.side,
+                        "symbol": order.intent.venue_symbol,
+                        "size": plain(as_decimal(order.intent.size_i, order.intent.size_decimals)),
+                        "filled": plain(order.filled),
+                    }
+                    for order in live
+                ],
+                "held": {symbol: plain(quantity) for symbol, quantity in held.items()},
+            }
+        return {"halted": self.halted is not None, "venues": venues}
 
     def interrupt(self, signal: str) -> None:
         self.signal = signal
@@ -85,12 +122,7 @@ class Interruption:
         for play in self._plays:
             if play.ended and play.proven_flat:
                 continue
-            live = [order for order in play.desk.unsettled() if not order.terminal]
-            held = {
-                symbol: reading.quantity
-                for symbol, reading in play.desk.positions.account(play.name).positions.items()
-                if reading.quantity
-            }
+            live, held = _open(play)
             if not live and not held:
                 words.append(f"{play.name}: nothing that we know of, but it was not proven")
             else:
@@ -98,6 +130,18 @@ class Interruption:
                 parts += [f"{quantity} {symbol}" for symbol, quantity in held.items()]
                 words.append(f"{play.name}: {', '.join(parts)}")
         return words
+
+
+def _open(play: VenuePlay) -> tuple[list[Order], dict[str, Decimal]]:
+    """Orders that may be live, and positions held, as far as is known."""
+    live = [order for order in play.desk.unsettled() if not order.terminal]
+    positions = play.desk.positions
+    held = {symbol: reading.quantity for symbol, reading in positions.account(play.name).positions.items()}
+    for (venue, _), market in positions.markets.items():
+        # Of spot there is no position, only what the play changed.
+        if venue == play.name and market.kind == "spot":
+            held[market.venue_symbol] = positions.quantity(market)
+    return live, {symbol: quantity for symbol, quantity in held.items() if quantity}
 
 
 async def run_plan(
@@ -117,6 +161,7 @@ async def run_plan(
     interruption: Interruption | None = None,
     left_by: str | None = None,
     spot_baseline: Decimal | None = None,
+    adopt: bool = False,
 ) -> Outcome:
     """
     Play ``plan`` and return its outcome; nothing is raised for what a venue does.
@@ -126,6 +171,7 @@ async def run_plan(
         reach: Makes the connector of a venue; not started yet.
         post: How heartbeats leave; httpx when None.
         left_by: An earlier play whose orders and position this run takes over; ``spot_baseline`` is that play's.
+        adopt: Take over open orders and a position that nobody here made, instead of refusing to start.
 
     Raises:
         LocalRuleError: HALTED - the journal cannot be opened, so nothing was sent.
@@ -152,8 +198,9 @@ async def run_plan(
         journal=journal,
         timelines=timelines,
         positions=positions,
-        risk=Risk(caps, positions),
+        risk=Risk(caps, positions, journal),
         events=events,
+        adopt=adopt,
     )
     plays: list[VenuePlay] = []
     try:
@@ -184,6 +231,7 @@ async def run_plan(
             duration_secs=clock.monotonic() - began,
             command=tuple(command),
             interrupted=interruption.signal,
+            halted=interruption.halted,
             errors=tuple(
                 Notice(ts_ms=clock.now_ms(), code="LOG_INCOMPLETE", text=failure)
                 for failure in (*timelines.failures, *events.failures)
@@ -272,6 +320,7 @@ def _outcome(
     duration_secs: float,
     command: tuple[str, ...],
     interrupted: str | None,
+    halted: Halted | None,
     errors: tuple[Notice, ...],
 ) -> Outcome:
     general = _heartbeat_line(plan, beats)
@@ -302,6 +351,7 @@ def _outcome(
         seed=plan.seed,
         speed=plan.speed,
         interrupted=interrupted,
+        halted=halted or UNSET,
         verdict=verdict,
         exit_code=EXIT_CODES[verdict],
         sentence=_sentence(verdict, [play.sentence for play in told if play.verdict == verdict], len(told), general),

@@ -10,15 +10,16 @@ from pathlib import Path
 from typing import Any, Final
 
 from core.chance import Chance
-from core.clock import Clock
+from core.clock import Clock, PacedClock
 from venues import VENUES
 from venues.simulation import open_simulator
 from venues.simulation.faults import Faults
 from venues.simulation.gate import FaultGate
+from venues.simulation.limits import limits_of
 from venues.simulation.server import serve
 
 Lines = Mapping[str, Mapping[str, Any]]
-"""The object of the JSON line: venue → rest, ws, credentials, symbols."""
+"""The object of the JSON line: venue → rest, ws, credentials, symbols, and how much faster than life it lives."""
 
 DEFAULT_PORT: Final = 9100
 
@@ -49,10 +50,11 @@ async def simulators(
     for venue in venues:
         own = rules.for_venue(venue)
         app = open_simulator(venue, clock=clock, chance=chance.fork(f"sim/{venue}"), faults=own, speed=speed)
-        gates[venue] = FaultGate(app, own, clock)
+        # A market that lives faster has faster minutes, too.
+        gates[venue] = FaultGate(app, own, clock, limits_of(venue, PacedClock(clock, speed)))
     try:
         async with serve(gates, port_base) as addresses:
-            yield {venue: gate.app.bootstrap(*addresses[venue]) for venue, gate in gates.items()}
+            yield {venue: {**gate.app.bootstrap(*addresses[venue]), "speed": speed} for venue, gate in gates.items()}
     except OSError as error:
         raise SimsError(f"The simulators cannot listen: {error}. Choose another --port-base.") from error
 
@@ -70,10 +72,11 @@ def read_sims(source: str) -> Lines:
         assert isinstance(lines, dict)
         for venue, line in lines.items():
             assert venue in VENUES
-            assert {"rest", "ws", "credentials"} <= set(line)
+            assert all(isinstance(line[key], str) for key in ("rest", "ws"))
+            assert all(isinstance(value, str | int) for value in line["credentials"].values())
     except OSError as error:
         raise SimsError(f"--sims {source} cannot be read: {error.strerror}.") from error
-    except (ValueError, AssertionError, TypeError) as error:
+    except (ValueError, AssertionError, TypeError, LookupError, AttributeError, RecursionError) as error:
         raise SimsError(
             f"--sims {source} does not hold the JSON line that `runner sim serve --json` prints."
         ) from error
@@ -95,5 +98,7 @@ def read_faults(path: Path, chance: Chance) -> Faults:
         return Faults.load(data, chance=chance, venues=tuple(VENUES))
     except OSError as error:
         raise SimsError(f"--faults {path} cannot be read: {error.strerror}.") from error
+    except RecursionError as error:
+        raise SimsError(f"--faults {path}: the file is nested too deeply.") from error
     except (YAMLError, ValueError) as error:
         raise SimsError(f"--faults {path}: {error}") from error

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+import os
+import socket
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
+
+from msgspec import structs
 
 from core.chance import Chance
-from core.clock import Clock
+from core.clock import Clock, PacedClock, iso_utc
 from core.log import get
 from core.secrets import VAULT
+from execution.locks import LOCKS_WORK, AccountLock, Owner
 from runner.environment import Environment, WrongInput
 from runner.heartbeat import Endpoint, HeartbeatSettings
 from runner.plan import Plan
@@ -62,6 +68,62 @@ def credentials_of(venue: str, environment: Environment, sims: Lines | None) -> 
     return found
 
 
+def account_lock(
+    venue: str, environment: Environment, credentials: Mapping[str, str], sims: Lines | None
+) -> AccountLock:
+    """
+    The lock of the account behind a key. Where a key tells the account (Hyperliquid's address, Lighter's number) two
+    keys of one account share a lock; elsewhere each API key is an account of its own to us.
+    """
+    # Simulators with the same seed give out the same keys.
+    place = str(sims[venue]["rest"]) if environment.on == "sim" and sims is not None else environment.on
+    account = next((credentials[name] for name in _ACCOUNT if name in credentials), account_name(venue, credentials))
+    return AccountLock(environment.locks_dir, venue=venue, place=place, account=account)
+
+
+@contextlib.contextmanager
+def locked_accounts(
+    venues: Sequence[str], environment: Environment, sims: Lines | None, argv: Sequence[str], clock: Clock
+) -> Iterator[Callable[[str], None]]:
+    """
+    Hold the accounts of a run, all or none, while the block runs; yields how to tell them the run's name.
+
+    A run on simulators of its own has nobody to share them with, and holds nothing.
+
+    Raises:
+        WrongInput: a key is missing.
+        LocalRuleError: ACCOUNT_LOCKED, naming who trades there now.
+    """
+    if environment.on == "sim" and sims is None:
+        yield lambda run: None
+        return
+    if not LOCKS_WORK:  # pragma: no cover - Windows
+        sys.stderr.write("This system has no file locks: nothing keeps a second process from these accounts.\n")
+    texts: list[str] = []
+    locks: list[AccountLock] = []
+    for venue in venues:
+        try:
+            locks.append(account_lock(venue, environment, credentials_of(venue, environment, sims), sims))
+        except WrongInput as wrong:
+            texts += wrong.texts
+    if texts:
+        raise WrongInput(texts)
+    # In one order everywhere, so that of two runs that want the same accounts one gets them all.
+    locks.sort(key=lambda lock: lock.path)
+    command = VAULT.mask(" ".join(("runner", *argv)))[:_COMMAND_SHOWN]
+    owner = Owner(pid=os.getpid(), host=socket.gethostname(), command=command, started=iso_utc(clock.now_ms()))
+    with contextlib.ExitStack() as held:
+        for lock in locks:
+            lock.take(owner)
+            held.callback(lock.release)
+
+        def name_run(run: str) -> None:
+            for lock in locks:
+                lock.tell(structs.replace(owner, run=run))
+
+        yield name_run
+
+
 def connector_of(
     venue: str, on: str, credentials: Mapping[str, str], sims: Lines | None, clock: Clock, chance: Chance
 ) -> Connector:
@@ -77,8 +139,17 @@ def connector_of(
         dialect = room.make_dialect(credentials, places)
     except LocalRuleError as error:
         raise WrongInput([f"{venue}: {error.hint}"]) from error
-    wire = SocketWire()
-    return Connector(dialect, places, wire, clock, chance.fork(f"connector/{venue}"), log=get(f"venues.{venue}"))
+    # The minutes of a simulator's rate limits pass as fast as its market.
+    pace = clock if sims is None else PacedClock(clock, float(sims[venue].get("speed", 1)))
+    return Connector(
+        dialect,
+        places,
+        SocketWire(),
+        clock,
+        chance.fork(f"connector/{venue}"),
+        log=get(f"venues.{venue}"),
+        pace=pace,
+    )
 
 
 @contextlib.asynccontextmanager
@@ -126,6 +197,9 @@ async def open_site(
         yield reach, heartbeat
 
 
+# The part of a key that names the account, the most telling first.
+_ACCOUNT: Final = ("address", "account_index", "api_key")
+_COMMAND_SHOWN: Final = 300
 # Parts of a simulator's credentials that are no secret and occur in ordinary texts.
 _PUBLIC = frozenset({"account_index", "api_key_index", "chain_id", "address"})
 

@@ -21,12 +21,15 @@ from runner.outcome import (
     Move,
     Notice,
     OrderStory,
+    RateLimit,
+    RateLog,
     Reconnect,
     Tracking,
     Trade,
 )
 from strategy.trading import Proof, dust_of
 from venues.events import FillSeen, OrderSeen
+from venues.interface import RateRecord
 
 ALARMS = frozenset({"LATE_FILL", "OVERFILL", "REFUSED_BUT_SEEN", "POSITION_MISMATCH"})
 
@@ -152,6 +155,18 @@ def tell_connection(desk: Orders) -> ConnectionRecord:
     )
 
 
+def tell_rates(record: RateRecord) -> RateLog:
+    return RateLog(
+        refused=record.refused,
+        waits=record.waits,
+        waited_secs=record.waited_secs,
+        limits=tuple(
+            RateLimit(name=window.name, limit=window.limit, per_secs=window.per_secs, peak=window.peak)
+            for window in record.windows
+        ),
+    )
+
+
 def tell_notices(desk: Orders, *, alarms: bool) -> tuple[Notice, ...]:
     return tuple(
         Notice(ts_ms=ts_ms, code=code, text=text, source=source)
@@ -160,15 +175,18 @@ def tell_notices(desk: Orders, *, alarms: bool) -> tuple[Notice, ...]:
     )
 
 
-def round_trips(orders: Iterable[Order], market: Market) -> int:
-    """How often our own fills, in the engine's order, took the position away from flat and back to it."""
+def round_trips(orders: Iterable[Order], market: Market, began: Decimal = Decimal(0)) -> int:
+    """
+    How often our own fills, in the engine's order, took the position away from flat and back to it; ``began`` is what
+    the play took over.
+    """
     fills = [
         (fill.engine_us, -fill.size_i if order.intent.is_ask else fill.size_i, fill, order)
         for order in orders
         if order.intent.venue_symbol == market.venue_symbol
         for fill in order.fills.values()
     ]
-    held, trips, away = Decimal(0), 0, False
+    held, trips, away = began, 0, False
     for _, signed_i, fill, _ in sorted(fills, key=lambda row: (row[0], row[2].trade_id)):
         held += market.size(signed_i)
         if market.kind == "spot" and fill.fee_asset == market.facts.base:

@@ -75,6 +75,10 @@ is *proven* when the order is over and distinct trades add up to the venue's own
   or when it tells the end: an end is true at all later times.
 * Every input is one line of the timeline `logs/orders/{{venue}}-{{symbol}}-{{coi}}.jsonl`. Feeding the lines to a fresh
   order gives the same final state.
+* What a venue says is written at the end of the event loop's turn in which it was heard, by one appender per venue;
+  what we do ourselves at once, with all that was heard before. So before an order or a cancel leaves, its line and
+  every word before it are with the operating system. A process that is killed can lose no more than the words of its
+  last turn, which the venue tells again: never an intent, and never a line about a request that left.
 """
 
 

@@ -75,8 +75,10 @@ runner plan my.yaml --set hold=10s
 runner play my.yaml --set hold=10s --speed 10
 ```
 
-`runner check` tells every mistake of every file at once, with line, column and the nearest right word.
-`runner plan` shows what would happen. Neither sends anything. `runner play` checks first and plays only sound files.
+`runner check` tells every mistake of every file at once, with line, column and the nearest right word. It judges for
+simulators: a coin that they do not list, or a size that one of them refuses, is a mistake. With `--on testnet` or
+`--on live` the exchange's own list decides, which a run reads before its first order. `runner plan` shows what would
+happen. Neither sends anything. `runner play` checks first and plays only sound files.
 `runner steps` lists the verbs, `runner steps VERB` shows one of them, `runner explain CODE` explains a code of
 [ERRORS.md](ERRORS.md).
 
@@ -99,8 +101,10 @@ Every other key is refused. Names are spelt exactly; where a word is nearly righ
 (`MIN_SIZE`) |
 | `25 USD` | as many tokens as this is worth at the best price, rounded down to the lot |
 
-A size that you give is never rounded up. Where an exchange takes the fee of a spot purchase out of the coin bought,
-`min` buys one lot more, so that what arrives can be sold again.
+A size that you give is never rounded up. On simulators `runner check` refuses a size that is off the lot, or too small
+at any price they may show; it names the exchange and writes the smallest size that every exchange takes.
+Where an exchange takes the fee of a spot purchase out of the coin bought, `min` buys one lot more, so that what arrives
+can be sold again.
 
 ## Times
 

@@ -64,7 +64,8 @@ CODES: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "DIRTY_ACCOUNT": (
         "The account already holds a position or open orders in this market.",
-        "Close them first, so that the run can prove what it did itself.",
+        "Close them first, so that the run can prove what it did itself; or take them over: `runner play --adopt` "
+        "cancels the orders, and `flatten` closes the position. What an earlier run left, `runner recover` clears.",
     ),
 }
 """Codes that a step may end with, beside those of ``venues.errors``: code → (meaning, next move)."""

@@ -34,6 +34,10 @@ class Play(Protocol):
         """A line for the run's journal and the live view."""
         ...
 
+    def say_wait(self, secs: float) -> None:
+        """The step now waits ``secs`` on the play's clock: what a countdown counts to."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Step:

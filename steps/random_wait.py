@@ -15,6 +15,6 @@ class Args:
 
 async def run(play: Play, args: Args) -> Done:
     secs = round(play.trade.chance.uniform(args.min_secs, args.max_secs), 3)
-    play.say(f"waiting {secs:g} s")
+    play.say_wait(secs)
     await play.trade.wait(secs)
     return Done(f"waited {secs:g} s", {"secs": f"{secs:g}"})

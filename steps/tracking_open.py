@@ -60,7 +60,8 @@ def told(play: Play, result: TrackingResult, *, require_filled: bool) -> Done:
     if require_filled and result.reason is not Reason.FILLED:
         why = result.detail or _WHY[result.reason]
         raise StepFailed("NOT_FILLED", f"{words}: {why}", "Give it more time or attempts, or a smaller size.")
-    return Done(f"{words} ({result.reason.value})", numbers)
+    why = f": {result.detail}" if result.reason is Reason.REFUSED and result.detail else ""
+    return Done(f"{words} ({result.reason.value}{why})", numbers)
 
 
 _WHY = {

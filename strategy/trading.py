@@ -31,6 +31,8 @@ _MOST_CLOSES: Final = 30
 # Flattening goes on trying for so long: a venue may be away, and an order's end takes time to prove.
 _FLATTEN_SECS: Final = 90.0
 _AFTER_REFUSAL_SECS: Final = 1.0
+_BUDGET_SECS: Final = 75.0
+"""How long a proof waits for a full rate budget: the longest window of a venue is a minute."""
 # As long as a session takes to come back at its longest wait between two tries.
 _SYNC_SECS: Final = 30.0
 # Why a closing order did not trade, where a fresh one may: IN_DOUBT here is one that was proven never to have arrived.
@@ -347,7 +349,7 @@ class Trading:
             ActFailed: NOT_FLAT when something is left, IN_DOUBT when an order's end is not proven.
         """
         sent: list[Order] = []
-        fruitless = 0
+        fruitless, refusal = 0, ""
         while fruitless < _CLOSE_TRIES and len(sent) < _MOST_CLOSES:
             held = await self._ours()
             size_i = self.market.whole_lots(held)
@@ -365,9 +367,11 @@ class Trading:
             except LocalRuleError as error:
                 if error.code not in _PASSING:
                     raise
+                refusal = f"; the last was refused here: {error}"
                 await self.clock.sleep(_AFTER_REFUSAL_SECS)
                 continue
             sent.append(order)
+            refusal = ""
             if order.filled_i:
                 fruitless = 0
             elif order.state is State.FAILED and order.code not in _PASSING:
@@ -383,7 +387,7 @@ class Trading:
             return sent
         raise ActFailed(
             "NOT_FLAT",
-            f"{plain(left)} {self.symbol} is still open on {self.venue} after {len(sent)} closing orders",
+            f"{plain(left)} {self.symbol} is still open on {self.venue} after {len(sent)} closing orders{refusal}",
             "Close the rest on the exchange's own page.",
         )
 
@@ -452,7 +456,7 @@ class Trading:
             ActFailed: NOT_FLAT with what is open.
             VenueError: no reading succeeded.
         """
-        give_up = self.clock.monotonic() + within_secs
+        began = self.clock.monotonic()
         while True:
             failure: VenueError | None = None
             try:
@@ -461,7 +465,9 @@ class Trading:
                     return proof
             except VenueError as error:
                 failure = error
-            if self.clock.monotonic() >= give_up:
+            # Without room in the rate budget nothing was read at all.
+            patience_secs = _BUDGET_SECS if failure is not None and failure.code == "RATE_LIMITED" else within_secs
+            if self.clock.monotonic() - began >= patience_secs:
                 if failure is not None:
                     raise failure
                 raise ActFailed(

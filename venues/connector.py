@@ -15,6 +15,7 @@ from core.chance import Chance, entropy
 from core.clock import Clock
 from core.precision import ceil_to, floor_to, power_of_ten
 from core.retry import backoff
+from venues.budget import Budget, Spent, Taken, Use
 from venues.dialect import Dialect, DrawsAhead, HttpCall, HttpReply, OrderKey, PlaceOrder, Talk, WsText
 from venues.errors import LocalRuleError, OutcomeUnknown, Refused, VenueError, WireError
 from venues.events import (
@@ -27,13 +28,15 @@ from venues.events import (
     SessionSeen,
     VenueEvent,
 )
-from venues.interface import Abilities, Absent
+from venues.interface import Abilities, Absent, RateRecord
 from venues.session import Silence, Streams
-from venues.wire import Broken, Log, NotSent, Talks, Wire, trace_of
+from venues.wire import Broken, KeepsWarm, Log, NotSent, Talks, Wire, trace_of
 
 T = TypeVar("T")
 
 NEAREST_NAMES: Final = 3
+THROTTLED_SECS: Final = 75.0
+"""How much longer a start may take where the venue says "too many requests": its longest windows are of a minute."""
 
 
 class Connector:
@@ -47,6 +50,8 @@ class Connector:
         clock: Time limits of requests run on the event loop, whatever this clock's pace.
         chance: Spreads the waits before another try.
         log: A structlog logger, or anything with its four levels; raw stream text goes to it at DEBUG.
+        pace: The clock of the rate budget, where the venue's own limits pass faster than time (a simulator that is
+            played on at a higher speed); None is ``clock``.
     """
 
     def __init__(
@@ -60,6 +65,7 @@ class Connector:
         log: Log | None = None,
         start_timeout_secs: float = 20,
         request_timeout_secs: float = 6.0,
+        pace: Clock | None = None,
     ) -> None:
         self._dialect = dialect
         self._wire = wire
@@ -67,12 +73,14 @@ class Connector:
         self._log: Log = log if log is not None else Silence()
         self._chance = chance.fork(dialect.name)
         self._start_timeout_secs = start_timeout_secs
+        self._budget = Budget(dialect.rates.limits, pace or clock)
         self._talks = Talks(
             dialect,
             endpoints,
             wire,
             clock,
             self._chance.fork("talks"),
+            self._budget,
             request_timeout_secs=request_timeout_secs,
             log=self._log,
         )
@@ -95,6 +103,10 @@ class Connector:
     @property
     def abilities(self) -> Abilities:
         return self._dialect.abilities
+
+    @property
+    def rates(self) -> RateRecord:
+        return self._budget.record()
 
     @property
     def markets(self) -> Mapping[str, MarketFacts]:
@@ -120,10 +132,15 @@ class Connector:
         self._failure = None
         self._decided = anyio.Event()
         self._scope = anyio.CancelScope()
+        refused = self._budget.record().refused
         self._task = asyncio.create_task(self._run(self._scope), name=f"connector {self.name}")
         try:
             with anyio.move_on_after(self._start_timeout_secs):
                 await self._decided.wait()
+            if not self._decided.is_set() and self._budget.record().refused > refused:
+                # An earlier process used the venue's limits up; within their window there is room again.
+                with anyio.move_on_after(THROTTLED_SECS):
+                    await self._decided.wait()
         except BaseException:
             await self.stop()
             raise
@@ -164,6 +181,8 @@ class Connector:
                 async with anyio.create_task_group() as parts:
                     parts.start_soon(self._talks.keep_time)
                     parts.start_soon(self._streams.run)
+                    if isinstance(self._wire, KeepsWarm):
+                        parts.start_soon(self._wire.keep_warm)
                     if isinstance(self._dialect, DrawsAhead):
                         parts.start_soon(self._draw_ahead, self._dialect)
         except VenueError as error:
@@ -188,6 +207,7 @@ class Connector:
             try:
                 await self._talks.measure()
                 self._dialect.markets = await self._talks.read(self._dialect.facts)
+                self._budget.allow(self._dialect.rates.limits)
                 await self._talks.read(self._dialect.prepare)
                 break
             except VenueError as error:
@@ -323,12 +343,14 @@ class Connector:
             reduce_only=bool(reduce_only),
             worst_price_i=await self._worst_price(symbol, is_ask) if price_i is None else None,
         )
+        what = f"order {client_id} on {self.name}"
+        # Before the request is made: its expiry and signature count from then.
+        taken = await self._room(symbol, Use.SUBMIT, what)
         if not self._streams.synced:
             raise LocalRuleError("NOT_SYNCED", f"{self.name}'s streams are not up to date")
         request = self._dialect.place(order, self._talks.now_ms(), rest=self._streams.order_line_down(symbol))
         self._used.add(client_id)
-        what = f"order {client_id} on {self.name}"
-        reply = await self._exchange(request, what)
+        reply = await self._exchange(request, taken, what)
         events = self._understand(lambda: self._dialect.read_placed(order, reply), what)
         for event in events:
             self._streams.tell(event)
@@ -345,24 +367,25 @@ class Connector:
             OutcomeUnknown: the request may or may not have arrived.
         """
         key = self._key(symbol, client_order_index)
+        what = f"the cancel of {client_order_index} on {self.name}"
+        taken = await self._room(symbol, Use.CANCEL, what)
         await self._prepare()
         request = self._dialect.cancel(key, self._talks.now_ms(), rest=self._streams.order_line_down(symbol))
-        what = f"the cancel of {client_order_index} on {self.name}"
-        reply = await self._exchange(request, what)
+        reply = await self._exchange(request, taken, what)
         for event in self._understand(lambda: self._dialect.read_cancelled(key, reply), what):
             self._streams.tell(event)
 
     async def cancel_all(self, symbol: str) -> None:
         """Cancel every live order of the account in this market, ours or not. Raises as ``cancel_by_client_id``."""
         self._market(symbol)
-        for event in await self._talks.once(self._dialect.cancel_all(symbol)):
+        for event in await self._talks.once(self._dialect.cancel_all(symbol), Use.CANCEL):
             self._streams.tell(event)
 
     async def fence(self, symbol: str, client_order_index: int) -> bool:
         """See ``VenueFeed.fence``. Never raises for what the venue answers."""
         key = self._key(symbol, client_order_index)
         try:
-            return await self._talks.once(self._dialect.fence(key))
+            return await self._talks.once(self._dialect.fence(key), Use.CANCEL)
         except VenueError as error:
             self._log.warning("fence_failed", client_id=client_order_index, why=str(error))
             return False
@@ -371,18 +394,18 @@ class Connector:
         """Start, or restart, the venue's countdown for this market."""
         if self.abilities.dead_mans_switch:
             await self._prepare()
-            await self._talks.once(self._dialect.dead_man(symbol, self.abilities.dead_man_secs))
+            await self._talks.once(self._dialect.dead_man(symbol, self.abilities.dead_man_secs), Use.CANCEL)
 
     async def disarm_dead_man(self, symbol: str) -> None:
         """Stop the countdown."""
         if self.abilities.dead_mans_switch:
             await self._prepare()
-            await self._talks.once(self._dialect.dead_man(symbol, 0))
+            await self._talks.once(self._dialect.dead_man(symbol, 0), Use.CANCEL)
 
     async def _prepare(self) -> None:
         if self._dialect.unprepared:
             try:
-                await self._talks.read(self._dialect.prepare)
+                await self._talks.read(self._dialect.prepare, Use.SETTLE)
             except OutcomeUnknown as error:
                 # Only the reading before the request failed: there is nothing to be in doubt about.
                 raise LocalRuleError(error.code, f"nothing was sent: {error.hint}", raw=error.raw) from None
@@ -403,12 +426,24 @@ class Connector:
         worst_i = other_i * (10_000 + slippage_bps) // 10_000
         return floor_to(worst_i, market.price_step(worst_i))
 
-    async def _exchange(self, request: HttpCall | WsText, what: str) -> HttpReply:
+    async def _room(self, symbol: str, use: Use, what: str) -> Taken:
+        """Room in the rate budget for one order's placement or cancel, before it is made."""
+        rest = self._streams.order_line_down(symbol) or self._dialect.order_line(symbol) is None
+        costs = self._dialect.rates.order_cost(symbol, cancel=use is Use.CANCEL, rest=rest)
+        try:
+            return await self._budget.take(use, costs)
+        except Spent as error:
+            raise LocalRuleError("RATE_LIMITED", f"{what} was not sent: {error}") from None
+
+    async def _exchange(self, request: HttpCall | WsText, taken: Taken, what: str) -> HttpReply:
         """Send once and wait for the answer. A cancelled wait is not caught: its caller holds it for in doubt."""
         try:
             if isinstance(request, HttpCall):
-                return await self._talks.send(request)
-            return await self._streams.sessions[request.line].ask(request, self._talks.request_timeout_secs)
+                return await self._talks.send(request, taken)
+            reply = await self._streams.sessions[request.line].ask(request, self._talks.request_timeout_secs)
+            if self._dialect.rates.throttled(reply):
+                self._budget.refuse(taken.costs)
+            return reply
         except NotSent as error:
             code = "UNREACHABLE" if isinstance(request, HttpCall) else "NOT_SYNCED"
             raise LocalRuleError(code, f"{what} was not sent: {error}") from None
@@ -462,15 +497,15 @@ class Connector:
         """Every live order of the account (of one market), ours or not."""
         if symbol is not None:
             self._market(symbol)
-        return await self._talks.read(lambda: self._dialect.open_orders(symbol))
+        return await self._talks.read(lambda: self._dialect.open_orders(symbol), Use.SETTLE)
 
     async def get_positions(self) -> Sequence[PositionSeen]:
         """Perp positions as the venue has them now; markets without one are left out."""
-        return await self._talks.read(self._dialect.positions)
+        return await self._talks.read(self._dialect.positions, Use.SETTLE)
 
     async def get_balances(self) -> Sequence[BalanceSeen]:
         """Spot balances as the venue has them now."""
-        return await self._talks.read(self._dialect.balances)
+        return await self._talks.read(self._dialect.balances, Use.SETTLE)
 
     async def get_margin(self) -> MarginSeen:
         """Equity and free margin in USD as the venue has them now."""
@@ -479,7 +514,7 @@ class Connector:
     async def _evidence(self, begin: Callable[[], Talk[T]]) -> T:
         # About an order, "refused" and "nothing was sent" would read as proof that it does not exist.
         try:
-            return await self._talks.read(begin)
+            return await self._talks.read(begin, Use.SETTLE)
         except (Refused, LocalRuleError) as error:
             raise OutcomeUnknown(error.code, error.hint, raw=error.raw) from None
 

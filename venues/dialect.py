@@ -17,7 +17,7 @@ Keys and market facts live in the dialect object; it is made per account and per
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
-from typing import Protocol, TypeAlias, TypeVar, runtime_checkable
+from typing import NamedTuple, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import msgspec
 
@@ -67,6 +67,61 @@ class WsText(msgspec.Struct, frozen=True):
 
 
 Talk: TypeAlias = Generator[HttpCall, HttpReply, T]
+
+
+class Limit(msgspec.Struct, frozen=True):
+    """At most ``most`` (requests, orders or units of weight) in any ``per_secs`` seconds."""
+
+    name: str
+    most: int
+    per_secs: float
+    for_orders: int = 80
+    """How much of it new orders may fill, in per cent. Half where their cancels count, too: each may want one."""
+
+
+class Cost(NamedTuple):
+    """What one request takes of the limit of that name."""
+
+    limit: str
+    weight: int = 1
+
+
+class Count(NamedTuple):
+    """
+    What an answer says about a limit: how much the venue counts as ``used`` of it (None: it does not say), and how
+    much ``more`` than its cost the request turned out to weigh.
+    """
+
+    limit: str
+    used: int | None = None
+    more: int = 0
+
+
+class RateRules:
+    """
+    A venue's rate limits; each room has its own in ``facts``. This one knows none, and HTTP 429 as their breach.
+
+    A ``cost`` names limits of ``limits`` only.
+    """
+
+    limits: Sequence[Limit] = ()
+    """They may change with ``Dialect.facts``, where a venue publishes them."""
+
+    def cost(self, call: HttpCall) -> Sequence[Cost]:
+        """What a request takes that is no single order's placement or cancel. Not signed yet."""
+        return ()
+
+    def order_cost(self, symbol: str, *, cancel: bool, rest: bool) -> Sequence[Cost]:
+        """What placing, or cancelling, one order takes; ``rest`` False: over the stream, where that exists."""
+        return ()
+
+    def counts(self, call: HttpCall, reply: HttpReply) -> Sequence[Count]:
+        """What the answer says about the limits; ``call`` may be signed."""
+        return ()
+
+    def throttled(self, reply: HttpReply) -> bool:
+        """The answer says "too many requests": nothing was done, the same may be asked again later."""
+        return reply.status in (418, 429)
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,6 +174,11 @@ class Dialect(Protocol):
     abilities: Abilities
     markets: Mapping[str, MarketFacts]
     """Filled by the shell from ``facts`` before anything else but ``server_time`` is asked."""
+
+    @property
+    def rates(self) -> RateRules:
+        """What the venue allows in a time; ``RateRules()`` where nothing is known."""
+        ...
 
     # -- facts and time
     def facts(self) -> Talk[Mapping[str, MarketFacts]]: ...

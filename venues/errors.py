@@ -50,7 +50,9 @@ CODES: Final[Mapping[str, Explanation]] = {
         "Check the symbol and the price; nothing was sent.",
     ),
     "PRICE_BAND": Explanation(
-        "The price is too far from where the market trades.", "Use a price nearer to the best bid and ask."
+        "The price is too far from where the market trades: further from the best bid and ask than the exchange, or "
+        "`caps.price_band_bps` in your config, allows; or the book is crossed.",
+        "Use a price nearer to the best bid and ask, and look at the market: its book may be broken.",
     ),
     "POST_ONLY_WOULD_CROSS": Explanation(
         "A post-only order would have traded at once, so the exchange refused it.",
@@ -115,12 +117,22 @@ CODES: Final[Mapping[str, Explanation]] = {
         "Trade less, or raise `caps.net_exposure_usd` if that is meant.",
     ),
     "NOTIONAL_CAP": Explanation(
-        "The order is worth more than a cap in your config allows.",
-        "Trade less, or raise the cap under `caps` if that is meant.",
+        "The order is worth more than a cap in your config allows: for one order, a play, a run or an account's day.",
+        "Trade less, or raise the cap under `caps` if that is meant. A day is a UTC day and counts all runs.",
+    ),
+    "ACCOUNT_LOCKED": Explanation(
+        "Another process is trading this account; the message names it. Two at once would take each other's orders "
+        "for foreign ones. Nothing was sent.",
+        "Wait until it ends, or stop it: Ctrl-C where it runs, or `runner halt`. A dead process holds nothing.",
+    ),
+    "ADOPTED": Explanation(
+        "The play began on a market with open orders or a position, and was told to take them over (`--adopt`): the "
+        "orders were cancelled, and the position is closed by `flatten` with the play's own.",
+        "Nothing to do: it was asked for. The report says what was there.",
     ),
     "HALTED": Explanation(
-        "New orders are stopped for this symbol or run.",
-        "Read why in the report; `runner recover` settles what is open.",
+        "New orders are stopped for this symbol or run: the end of an order is not proven, or somebody halted the run.",
+        "Read why in the report; `runner recover` settles and closes what is open.",
     ),
     "LATE_FILL": Explanation(
         "A fill was told after its order was thought to be over. It is counted.",

@@ -80,7 +80,7 @@ class MarketFacts(msgspec.Struct, frozen=True, kw_only=True):
         return step
 
 
-class OrderSeen(msgspec.Struct, frozen=True, kw_only=True):
+class OrderSeen(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The venue's word about one order of ours."""
 
     symbol: str
@@ -102,7 +102,7 @@ class OrderSeen(msgspec.Struct, frozen=True, kw_only=True):
     source: Source = Source.WS
 
 
-class FillSeen(msgspec.Struct, frozen=True, kw_only=True):
+class FillSeen(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One trade of one order of ours. ``(symbol, trade_id)`` names it for good: the same trade may be told twice."""
 
     symbol: str
@@ -120,7 +120,7 @@ class FillSeen(msgspec.Struct, frozen=True, kw_only=True):
     source: Source = Source.WS
 
 
-class PositionSeen(msgspec.Struct, frozen=True, kw_only=True):
+class PositionSeen(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Net position of a perp, in base units, negative when short. Flat is ``quantity == 0``."""
 
     symbol: str
@@ -131,7 +131,7 @@ class PositionSeen(msgspec.Struct, frozen=True, kw_only=True):
     source: Source = Source.WS
 
 
-class BalanceSeen(msgspec.Struct, frozen=True, kw_only=True):
+class BalanceSeen(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A spot balance: ``total`` includes what is locked in open orders (and lent, where the venue lends)."""
 
     asset: str
@@ -141,7 +141,7 @@ class BalanceSeen(msgspec.Struct, frozen=True, kw_only=True):
     source: Source = Source.WS
 
 
-class MarginSeen(msgspec.Struct, frozen=True, kw_only=True):
+class MarginSeen(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The account's margin in USD: ``balance`` is equity, ``available`` what new exposure may use."""
 
     balance: Decimal
@@ -150,7 +150,7 @@ class MarginSeen(msgspec.Struct, frozen=True, kw_only=True):
     source: Source = Source.WS
 
 
-class BookSeen(msgspec.Struct, frozen=True, kw_only=True):
+class BookSeen(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Top of the book; a side is None when empty."""
 
     symbol: str
@@ -162,7 +162,7 @@ class BookSeen(msgspec.Struct, frozen=True, kw_only=True):
     source: Source = Source.WS
 
 
-class Answered(msgspec.Struct, frozen=True, kw_only=True):
+class Answered(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The reply to a request that we sent over a stream, matched by ``request_id``."""
 
     request_id: str
@@ -170,13 +170,13 @@ class Answered(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes
 
 
-class LineReady(msgspec.Struct, frozen=True, kw_only=True):
+class LineReady(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The venue confirmed a login (``stage="login"``) or the subscriptions (``stage="subscribed"``) of a line."""
 
     stage: str
 
 
-class LineRefused(msgspec.Struct, frozen=True, kw_only=True):
+class LineRefused(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The venue refused a login or subscription; the session is dropped and tried again."""
 
     code: str
@@ -184,14 +184,14 @@ class LineRefused(msgspec.Struct, frozen=True, kw_only=True):
     raw: str = ""
 
 
-class Unreadable(msgspec.Struct, frozen=True, kw_only=True):
+class Unreadable(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A message that the dialect could not read. It is recorded and survived."""
 
     why: str
     text: str
 
 
-class SessionSeen(msgspec.Struct, frozen=True, kw_only=True):
+class SessionSeen(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The connector's own word about its streams: ``lost``, ``synced``, ``refused``, ``lag``."""
 
     state: str

@@ -48,6 +48,27 @@ class Abilities(msgspec.Struct, frozen=True, kw_only=True):
     """A yes to a submit only says that it waits its turn; whether the order ever lives is told later."""
 
 
+class RateWindow(msgspec.Struct, frozen=True, kw_only=True):
+    """One of a venue's rate limits: at most ``limit`` in ``per_secs`` seconds; ``peak`` is the most we ever used."""
+
+    name: str
+    limit: int
+    per_secs: float
+    peak: int
+
+
+class RateRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """How a connector kept to its venue's rate limits."""
+
+    refused: int = 0
+    """Answers that said "too many requests" (HTTP 429 and its like)."""
+    waits: int = 0
+    """Requests that waited for room in the budget."""
+    waited_secs: float = 0.0
+    windows: tuple[RateWindow, ...] = ()
+    """Those that were used."""
+
+
 class Absent(msgspec.Struct, frozen=True, kw_only=True):
     """The venue lists no such order, neither open nor in its history, at ``read_ms`` (venue time, when asked)."""
 
@@ -150,6 +171,11 @@ class VenueFeed(Protocol):
 
     @property
     def abilities(self) -> Abilities: ...
+
+    @property
+    def rates(self) -> RateRecord:
+        """How the rate limits were kept so far."""
+        ...
 
     @property
     def markets(self) -> Mapping[str, MarketFacts]:

@@ -16,6 +16,7 @@ import anyio
 from core.chance import Chance
 from core.clock import Clock
 from core.retry import backoff
+from venues.budget import Use
 from venues.dialect import Dialect, HttpReply, Line, WsText
 from venues.errors import LocalRuleError, Refused, VenueError
 from venues.events import (
@@ -122,7 +123,7 @@ class Session:
         answered: asyncio.Future[Answered | None] = asyncio.get_running_loop().create_future()
         self._answers[request.request_id] = answered
         try:
-            with anyio.fail_after(timeout_secs):
+            async with asyncio.timeout(timeout_secs):
                 await link.send(request.text)
                 answer = await answered
         except TimeoutError:
@@ -246,7 +247,7 @@ class Session:
     async def _keep_up(self, every_secs: float) -> None:
         while True:
             await self._clock.sleep(every_secs)
-            await self._streams.talks.read(lambda: self._dialect.upkeep(self.line.name))
+            await self._streams.talks.read(lambda: self._dialect.upkeep(self.line.name), Use.SETTLE)
 
     def _drop_for(self, error: Exception) -> None:
         if isinstance(error, VenueError):
@@ -361,14 +362,14 @@ class Streams:
 
     def tell(self, event: StreamEvent | VenueEvent) -> bool:
         """Hand an event to every listener, in order. False if one of them raised; the others still heard it."""
-        if isinstance(event, OrderSeen):
+        if type(event) is OrderSeen:
             self._learn(event)
-        elif isinstance(event, FillSeen) and event.source is Source.WS and event.engine_us > self._told_us:
+        elif type(event) is FillSeen and event.engine_us > self._told_us and event.source is Source.WS:
             self._told_us = event.engine_us
         taken = True
         for listener in self._listeners:
             try:
-                listener(cast("VenueEvent", event))
+                listener(event)  # type: ignore[arg-type]
             except Exception as error:
                 taken = False
                 kind = type(event).__name__
@@ -386,7 +387,7 @@ class Streams:
             del self.venue_ids[next(iter(self.venue_ids))]
 
     def _learn(self, event: OrderSeen) -> None:
-        if event.source is Source.WS and event.engine_us > self._told_us:
+        if event.engine_us > self._told_us and event.source is Source.WS:
             self._told_us = event.engine_us
         if event.client_id is not None and event.venue_id and event.client_id not in self.venue_ids:
             self.remember(event.client_id, event.venue_id)

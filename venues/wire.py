@@ -1,22 +1,26 @@
 """
 The seam between a connector and the outside: HTTP requests and stream connections.
 
-:class:`SocketWire` is the real one (httpx, websockets). ``venues.simulation.memory`` has one that reaches a simulator
-in the same process without sockets, for virtual time. :class:`Talks` holds a dialect's talks over either.
+:class:`SocketWire` is the real one (``venues.transport``, websockets). ``venues.simulation.memory`` has one that
+reaches a simulator in the same process without sockets, for virtual time. :class:`Talks` holds a dialect's talks over
+either.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol, TypeVar, cast
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol, TypeVar, cast, runtime_checkable
 
 import anyio
 
 from core.chance import Chance
 from core.clock import Clock
 from core.retry import backoff
+from venues.budget import Budget, Spent, Taken, Use
 from venues.dialect import Dialect, HttpCall, HttpReply, Talk
 from venues.errors import LocalRuleError, OutcomeUnknown, Refused, VenueError, WireError
 
@@ -26,12 +30,18 @@ if TYPE_CHECKING:
     import httpx
     from websockets.asyncio.client import ClientConnection
 
+    from venues.transport import Body, Transport
+
 T = TypeVar("T")
 
 MAX_REPLY_BYTES: Final = 16 * 1024 * 1024
 """Largest answer or stream message read; the largest known one (a venue's list of all markets) has a few MB."""
 # Idle connections are kept this long. A server that closes earlier is noticed before the next request leaves.
 KEEP_ALIVE_SECS: Final = 30.0
+WARM_CONNECTIONS: Final = 2
+"""Idle connections kept ready at each address: an order need not wait behind a reading, nor for a handshake."""
+WARM_SECS: Final = 10.0
+"""How often they are looked after."""
 READ_TRIES: Final = 4
 READ_SECS: Final = 15.0
 """Longest time for one reading, all its requests and tries together."""
@@ -67,6 +77,15 @@ class Link(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+@runtime_checkable
+class KeepsWarm(Protocol):
+    """A wire whose connections take time to make, and so can be made before an order comes."""
+
+    async def keep_warm(self) -> NoReturn:
+        """Have connections ready wherever a request went, until cancelled. Raises nothing."""
+        ...
 
 
 class Wire(Protocol):
@@ -120,20 +139,20 @@ class SocketLink:
 
 class SocketWire:
     """
-    The real wire: HTTP/1.1 with kept connections (httpx) and WebSockets. No proxy from the environment, no
-    redirect, no second try, certificates always checked. The libraries are loaded with the first connection,
-    and a wire that was closed opens again when it is used again.
+    The real wire: HTTP/1.1 with kept connections and WebSockets. No proxy from the environment, no redirect, no
+    cookie, no second try, certificates always checked. The libraries are loaded with the first connection, and a wire
+    that was closed opens again when it is used again.
     """
 
     def __init__(self) -> None:
-        self._client: httpx.AsyncClient | None = None
+        self._transport: Transport | None = None
         self._tls: ssl.SSLContext | None = None
         self._bases: dict[str, tuple[httpx.URL, str]] = {}
 
     async def request(self, base_url: str, call: HttpCall, timeout_secs: float) -> HttpReply:
         import httpx
 
-        client = self._client or self._open_client()
+        transport = self._transport or self._open_transport()
         try:
             url, prefix = self._bases.get(base_url) or self._learn_base(base_url)
             request = httpx.Request(
@@ -145,25 +164,17 @@ class SocketWire:
                     # The path goes out byte for byte as it was signed; httpx would quote it anew.
                     "target": (prefix + call.path).encode("ascii"),
                     # Connecting ends before the whole does, so that it is known as "not sent".
-                    "timeout": {
-                        "connect": timeout_secs * 0.5,
-                        "pool": timeout_secs * 0.25,
-                        "read": timeout_secs,
-                        "write": timeout_secs,
-                    },
+                    "timeout": {"connect": timeout_secs * 0.5},
                 },
             )
         except (ValueError, TypeError, httpx.InvalidURL) as error:
             # The texts of these repeat what was refused: an address or a header, perhaps a secret one.
             raise NotSent(f"the request could not be built ({type(error).__name__})") from None
         try:
-            with anyio.fail_after(timeout_secs):
-                response = await client.send(request, stream=True)
-                try:
-                    body = await _read_body(response)
-                finally:
-                    await response.aclose()
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol) as error:
+            async with asyncio.timeout(timeout_secs):
+                response = await transport.handle_async_request(request)
+                body = await _unpacked(response)
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol, httpx.LocalProtocolError) as error:
             raise NotSent(_said(error)) from None
         except TimeoutError:
             raise Broken(f"no whole answer within {timeout_secs:g} s") from None
@@ -171,7 +182,7 @@ class SocketWire:
             raise
         except Exception as error:  # whatever it is, bytes may have left
             raise Broken(_said(error)) from None
-        headers = {name.lower(): value for name, value in response.headers.items()}
+        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers.raw}
         return HttpReply(response.status_code, body, headers)
 
     async def connect(self, url: str, timeout_secs: float) -> Link:
@@ -207,22 +218,27 @@ class SocketWire:
             raise Broken(_said(error)) from None
         return SocketLink(connection, (WebSocketException, OSError))
 
-    async def aclose(self) -> None:
-        client, self._client = self._client, None
-        if client is not None:
-            await client.aclose()
-
-    def _open_client(self) -> httpx.AsyncClient:
+    async def keep_warm(self) -> NoReturn:
         import httpx
 
+        while True:
+            for url, _ in tuple(self._bases.values()):
+                # Whatever is wrong, the next request meets it, too, and tells.
+                with suppress(httpx.TransportError):
+                    await (self._transport or self._open_transport()).warm(url, WARM_CONNECTIONS, WARM_SECS)
+            await anyio.sleep(WARM_SECS)
+
+    async def aclose(self) -> None:
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            await transport.aclose()
+
+    def _open_transport(self) -> Transport:
+        from venues.transport import Transport
+
         _hush()
-        self._client = httpx.AsyncClient(
-            verify=self._tls_context(),
-            trust_env=False,
-            follow_redirects=False,
-            limits=httpx.Limits(max_connections=32, keepalive_expiry=KEEP_ALIVE_SECS),
-        )
-        return self._client
+        self._transport = Transport(self._tls_context(), keep_secs=KEEP_ALIVE_SECS, max_reply_bytes=MAX_REPLY_BYTES)
+        return self._transport
 
     def _learn_base(self, base_url: str) -> tuple[httpx.URL, str]:
         import httpx
@@ -236,10 +252,13 @@ class SocketWire:
             import httpx
 
             self._tls = httpx.create_ssl_context(trust_env=False)
+            self._tls.set_alpn_protocols(["http/1.1"])
         return self._tls
 
 
-async def _read_body(response: httpx.Response) -> bytes:
+async def _unpacked(response: httpx.Response) -> bytes:
+    if "content-encoding" not in response.headers:
+        return cast("Body", response.stream).whole
     chunks: list[bytes] = []
     size = 0
     async for chunk in response.aiter_bytes():
@@ -283,7 +302,8 @@ def trace_of(error: BaseException) -> str:
 class Talks:
     """
     The talks of one account with its venue over HTTP, every request signed with the venue's time just before it
-    leaves. ``offset_ms`` is the venue's clock minus ours; ``closed`` refuses everything.
+    leaves, after there is room for it in the rate budget. ``offset_ms`` is the venue's clock minus ours; ``closed``
+    refuses everything.
     """
 
     def __init__(
@@ -293,10 +313,12 @@ class Talks:
         wire: Wire,
         clock: Clock,
         chance: Chance,
+        budget: Budget,
         *,
         request_timeout_secs: float,
         log: Log,
     ) -> None:
+        self.budget = budget
         self.offset_ms = 0
         self.closed = False
         self.request_timeout_secs = request_timeout_secs
@@ -317,20 +339,27 @@ class Talks:
         if code == "CLOCK_SKEW":
             self._skewed.set()
 
-    async def send(self, call: HttpCall) -> HttpReply:
-        """One request, sent once. Raises NotSent or Broken."""
+    async def send(self, call: HttpCall, taken: Taken) -> HttpReply:
+        """One request that has its room in the budget, sent once. Raises NotSent or Broken."""
         base = self._endpoints.get(call.host)
         if self.closed or base is None:
             raise NotSent("the connector is stopped" if self.closed else f"no address is given for {call.host!r}")
         signed = self._dialect.sign(call, self.now_ms())
-        return await self._wire.request(base, signed, self.request_timeout_secs)
+        reply = await self._wire.request(base, signed, self.request_timeout_secs)
+        rates = self._dialect.rates
+        counts = rates.counts(call, reply)
+        if counts:
+            self.budget.correct(taken, counts)
+        if rates.throttled(reply):
+            self.budget.refuse(taken.costs, _retry_after(reply))
+        return reply
 
-    async def once(self, talk: Talk[T]) -> T:
+    async def once(self, talk: Talk[T], use: Use = Use.READ, leaving: Callable[[], None] | None = None) -> T:
         """
-        Hold a talk, each of its requests sent once.
+        Hold a talk, each of its requests sent once; ``leaving`` is called when one is about to leave.
 
         Raises:
-            LocalRuleError: UNREACHABLE - nothing was sent.
+            LocalRuleError: UNREACHABLE or RATE_LIMITED - nothing was sent.
             Refused: as the dialect reads it.
             OutcomeUnknown: something was sent, and no readable answer came.
         """
@@ -339,8 +368,11 @@ class Talks:
         async def ask(call: HttpCall) -> HttpReply:
             nonlocal left
             try:
-                reply = await self.send(call)
-            except NotSent as error:
+                taken = await self.budget.take(use, self._dialect.rates.cost(call))
+                if leaving is not None:
+                    leaving()
+                reply = await self.send(call, taken)
+            except (NotSent, Spent) as error:
                 if left:
                     raise Broken(str(error)) from None
                 raise
@@ -351,6 +383,8 @@ class Talks:
             return await _hold(talk, ask)
         except NotSent as error:
             raise LocalRuleError("UNREACHABLE", str(error)) from None
+        except Spent as error:
+            raise LocalRuleError("RATE_LIMITED", f"nothing was sent: {error}") from None
         except Broken as error:
             raise OutcomeUnknown("IN_DOUBT", str(error)) from None
         except WireError as error:
@@ -359,15 +393,17 @@ class Talks:
             self.notice(error.code)
             raise
 
-    async def read(self, begin: Callable[[], Talk[T]]) -> T:
+    async def read(self, begin: Callable[[], Talk[T]], use: Use = Use.READ) -> T:
         """
-        Hold a talk that only reads: its requests are tried again after a broken connection, a 5xx or a 429,
-        whatever their method (Hyperliquid reads with POST), and the whole of it after the clock was off.
+        Hold a talk that only reads: its requests are tried again after a broken connection, a 5xx or a "too many
+        requests" in the venue's own form, whatever their method (Hyperliquid reads with POST), and the whole of it
+        after the clock was off.
 
         Raises:
             LocalRuleError: UNREACHABLE - no connection could be made.
             Refused: as the dialect reads it.
-            OutcomeUnknown: no whole and readable answer in time; it proves nothing.
+            OutcomeUnknown: no whole and readable answer in time; it proves nothing. RATE_LIMITED: the rate budget
+                had no room soon enough.
         """
         left = False
 
@@ -377,24 +413,29 @@ class Talks:
             tries = 0
             while True:
                 tries, wait = tries + 1, next(waits)
+                asked = anyio.current_time()
+                taken = await self.budget.take(use, self._dialect.rates.cost(call))
+                # The time limit is for the venue, not for our own caution.
+                limit.deadline += anyio.current_time() - asked
                 try:
-                    reply = await self.send(call)
+                    reply = await self.send(call, taken)
                 except NotSent as error:
                     failure: Exception = Broken(str(error)) if left else error
                 except Broken as error:
                     left, failure = True, error
                 else:
                     left = True
-                    if reply.status < 500 and reply.status != 429:
+                    throttled = self._dialect.rates.throttled(reply)
+                    if reply.status < 500 and not throttled:
                         return reply
-                    failure = _no_answer(call, reply)
+                    failure = _no_answer(call, reply, throttled)
                     wait = max(wait, _retry_after(reply))
                 if tries == READ_TRIES or wait >= READ_SECS or self.closed:
                     raise failure
                 await self._clock.sleep(wait)
 
         try:
-            with anyio.fail_after(READ_SECS):
+            with anyio.fail_after(READ_SECS) as limit:
                 try:
                     return await _hold(begin(), ask)
                 except Refused as error:
@@ -404,6 +445,8 @@ class Talks:
                     return await _hold(begin(), ask)
         except NotSent as error:
             raise LocalRuleError("UNREACHABLE", str(error)) from None
+        except Spent as error:
+            raise OutcomeUnknown("RATE_LIMITED", f"the reading was not asked for: {error}") from None
         except Broken as error:
             raise OutcomeUnknown("VENUE_UNAVAILABLE", f"the reading failed: {error}") from None
         except TimeoutError:
@@ -420,10 +463,15 @@ class Talks:
         """
         shortest: tuple[float, int] | None = None
         failure: VenueError | None = None
-        for _ in range(PROBES):
+        began, sent_ms = 0.0, 0
+
+        def leaving() -> None:
+            nonlocal began, sent_ms
             began, sent_ms = self._clock.monotonic(), self._clock.now_ms()
+
+        for _ in range(PROBES):
             try:
-                venue_ms = await self.once(self._dialect.server_time())
+                venue_ms = await self.once(self._dialect.server_time(), leaving=leaving)
             except VenueError as error:
                 failure = error
                 continue
@@ -457,7 +505,7 @@ async def _hold(talk: Talk[T], ask: Callable[[HttpCall], Awaitable[HttpReply]]) 
             call = talk.send(await ask(call))
     except StopIteration as end:
         return cast("T", end.value)
-    except (VenueError, NotSent, Broken):
+    except (VenueError, NotSent, Broken, Spent):
         raise
     except Exception as error:
         raise WireError("UNREADABLE", f"the answer could not be read ({type(error).__name__})") from error
@@ -465,8 +513,8 @@ async def _hold(talk: Talk[T], ask: Callable[[HttpCall], Awaitable[HttpReply]]) 
         talk.close()
 
 
-def _no_answer(call: HttpCall, reply: HttpReply) -> OutcomeUnknown:
-    code = "RATE_LIMITED" if reply.status == 429 else "VENUE_UNAVAILABLE"
+def _no_answer(call: HttpCall, reply: HttpReply, throttled: bool) -> OutcomeUnknown:
+    code = "RATE_LIMITED" if throttled else "VENUE_UNAVAILABLE"
     # Without the query: it may carry a signature.
     hint = f"{call.method} {call.path.partition('?')[0]} was answered with HTTP {reply.status}"
     return OutcomeUnknown(code, hint, raw=reply.body[:RAW_KEPT].decode("utf-8", "replace"))

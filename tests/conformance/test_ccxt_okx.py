@@ -258,13 +258,17 @@ async def test_ccxt_buys_okx_spot_in_base_units_and_pays_the_fee_in_the_coin():
 
 
 async def test_the_okx_countdown_cancels_what_rests():
-    """[venue] cancel-all-after takes 10 to 120 seconds; 0 is off."""
+    """[venue] cancel-all-after takes 10 to 120 seconds, 0 is off; once a second, else 50011."""
 
     def body(ex):
         ex.load_markets()
         armed = ex.cancel_all_orders_after(30_000)
         assert int(armed["data"][0]["triggerTime"]) - int(armed["data"][0]["ts"]) == 30
+        with pytest.raises(ccxt.RateLimitExceeded, match="50011"):
+            ex.cancel_all_orders_after(0)
+        ex.sleep(1_050)
         assert ex.cancel_all_orders_after(0)["data"][0]["triggerTime"] == "0"
+        ex.sleep(1_050)
         with pytest.raises(ccxt.BadRequest, match="timeOut"):
             ex.cancel_all_orders_after(5_000)
 

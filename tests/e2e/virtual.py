@@ -108,6 +108,18 @@ class Played:
         return {str(path.relative_to(self.folder)): path.read_bytes() for path in rows}
 
 
+def reached(venue: str, wire: MemoryWire, clock: VirtualClock, chance: Chance) -> Reached:
+    """A connector, not started yet, to the simulator of ``venue`` (or of a twin) behind ``wire``."""
+    line = wire.gates[venue].app.bootstrap(f"memory://{venue}", f"memory://{venue}")
+    room = open_room(venue if venue in VENUES else FIRST)
+    places = room.endpoints("sim", line)
+    keys = {name: str(value) for name, value in line["credentials"].items()}
+    dialect = room.make_dialect(keys, places)
+    dialect.name = venue
+    connector = Connector(dialect, places, wire, clock, chance.fork(f"connector/{venue}"))
+    return Reached(venue=connector, account=account_name(venue, keys))
+
+
 def play(
     scenario: Path | str,
     folder: Path,
@@ -125,6 +137,8 @@ def play(
     journal: str = ":memory:",
     sims_seed: int | None = None,
     run_id: str = "20260105T000000Z-test",
+    make_wire: Callable[..., MemoryWire] = MemoryWire,
+    adopt: bool = False,
 ) -> Played:
     """
     Play a scenario (a file, or the text of one) and check its outcome against the published schema.
@@ -134,6 +148,8 @@ def play(
         faults: Rules for every venue, or by venue.
         beside: Runs beside the play with the world in hand.
         down: Venues that never answer.
+        adopt: Take over what stands on the account.
+        make_wire: Makes the client's wire to the gates, for tests that look at what leaves and what arrives.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if isinstance(scenario, str):
@@ -176,17 +192,10 @@ def play(
         events.listen(world.hear)
 
         async def reach(venue: str) -> Reached:
-            line = gates[venue].app.bootstrap(f"memory://{venue}", f"memory://{venue}")
-            room = open_room(venue if venue in VENUES else FIRST)
-            places = room.endpoints("sim", line)
-            keys = {name: str(value) for name, value in line["credentials"].items()}
-            dialect = room.make_dialect(keys, places)
-            dialect.name = venue
             # Each connector closes its wire at the end: it gets one of its own to the shared gates.
-            wire = MemoryWire(gates, clock, chance.fork(f"wire/{venue}"))
+            wire = make_wire(gates, clock, chance.fork(f"wire/{venue}"))
             wire.down = world.wire.down
-            connector = Connector(dialect, places, wire, clock, chance.fork(f"connector/{venue}"))
-            return Reached(venue=connector, account=account_name(venue, keys))
+            return reached(venue, wire, clock, chance)
 
         with contextlib.closing(events), anyio.fail_after(7_200):
             async with anyio.create_task_group() as group:
@@ -207,6 +216,7 @@ def play(
                     post=post,
                     command=("runner", "play"),
                     interruption=world.interruption,
+                    adopt=adopt,
                 )
                 group.cancel_scope.cancel()
         return outcome, world

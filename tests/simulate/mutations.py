@@ -23,7 +23,7 @@ if str(Path(__file__).parent) not in sys.path:
     sys.path.insert(0, str(Path(__file__).parent))
 
 import msgspec
-from simulate import run_seed
+from simulate import CRASH_EVERY, run_seed
 
 from execution import order as order_model
 from execution import tracking_limit
@@ -38,12 +38,10 @@ from venues.session import Streams
 
 @dataclass(frozen=True)
 class Mutation:
-    """A clause and the way to take it away. ``caught`` False: known to be unnoticed, for the reason in ``why``."""
+    """A clause and the way to take it away."""
 
     clause: str
     applied: Callable[[], contextlib.AbstractContextManager[Any]]
-    caught: bool = True
-    why: str = ""
 
 
 def _ack_settles() -> Any:
@@ -223,18 +221,6 @@ def _both(*patches: Any) -> Iterator[None]:
         yield
 
 
-_LAYERS: Final = (
-    "the chase settles every order before it reckons what is free, so no unsettled order is there to forget: "
-    "the reservation is the second of two locks (see both_locks_off)"
-)
-_NO_SUCH_WORD: Final = (
-    "no simulator tells an end with a count below the true one, so no fill is late for us; "
-    "tests/unit/execution/test_order_model.py guards the clause"
-)
-_FIRST_LOCK: Final = (
-    "the whole order stays charged, so nothing is free to be sent again, and the end still says IN_DOUBT"
-)
-
 MUTATIONS: Final[Mapping[str, Mutation]] = {
     "cancel_ack_settles": Mutation("A cancel acknowledgement is no settlement", _ack_settles),
     "not_found_settles": Mutation("A cancel answered 'no such order' is no settlement", _not_found_settles),
@@ -251,7 +237,7 @@ MUTATIONS: Final[Mapping[str, Mutation]] = {
     "fence_without_look_up": Mutation("A fence proves only together with a look-up after it", _fence_without_look_up),
     "trades_need_not_add_up": Mutation("Trades add up to the venue's count at settlement", _trades_need_not_add_up),
     "fills_after_the_end_dropped": Mutation("A trade told after the end is taken", _words_after_the_end_dropped),
-    "late_fill_dropped": Mutation("A late fill raises the quantity", _late_fill_dropped, False, _NO_SUCH_WORD),
+    "late_fill_dropped": Mutation("A late fill raises the quantity", _late_fill_dropped),
     "duplicates_count": Mutation("A trade counts once", _duplicates_count),
     "old_words_count": Mutation("The cumulative fill never goes back", _old_words_count),
     "ends_reopen": Mutation("A terminal state never reopens", _ends_reopen),
@@ -260,8 +246,8 @@ MUTATIONS: Final[Mapping[str, Mutation]] = {
         "An unknown end halts, and unsettled orders stay charged",
         lambda: _both(_reservation_forgets(), _unknown_goes_on()),
     ),
-    "reservation_forgets": Mutation("Unsettled orders stay charged", _reservation_forgets, False, _LAYERS),
-    "unknown_goes_on": Mutation("An order whose end is unknown halts the chase", _unknown_goes_on, False, _FIRST_LOCK),
+    "reservation_forgets": Mutation("Unsettled orders stay charged", _reservation_forgets),
+    "unknown_goes_on": Mutation("An order whose end is unknown halts the chase", _unknown_goes_on),
     "nothing_looked_up": Mutation("What the streams do not tell is looked up", _nothing_looked_up),
     "snapshot_not_merged": Mutation("What was missed in a break is merged", _snapshot_not_merged),
     "synced_before_snapshot": Mutation("Nothing is sent before the snapshot is merged", _synced_before_snapshot),
@@ -279,7 +265,9 @@ def catch(name: str, seeds: int, pool: ProcessPoolExecutor, batch: int = 40) -> 
     """``(seed, venue, breach)`` of the first seed that notices, or None."""
     venues = list(VENUES)
     for first in range(0, seeds, batch):
-        work = [(name, venues[seed % len(venues)], seed) for seed in range(first, min(seeds, first + batch))]
+        # Those that the door plays as plays whose process dies are left out.
+        plain = [seed for seed in range(first, min(seeds, first + batch)) if seed % CRASH_EVERY != CRASH_EVERY - 1]
+        work = [(name, venues[seed % len(venues)], seed) for seed in plain]
         for (_, venue, seed), breach in zip(
             work, pool.map(run_mutant, *zip(*work, strict=True), chunksize=4), strict=True
         ):
@@ -297,17 +285,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     wrong = 0
     with ProcessPoolExecutor(args.jobs) as pool:
         for name in args.only or MUTATIONS:
-            mutation = MUTATIONS[name]
             found = catch(name, args.seeds, pool)
-            if found is not None:
-                seed, venue, breach = found
-                print(f"{name}: caught by seed {seed} on {venue}: {breach}", flush=True)
-            elif mutation.caught:
+            if found is None:
                 print(f"{name}: NOT CAUGHT in {args.seeds} seeds", flush=True)
-            else:
-                print(f"{name}: not caught in {args.seeds} seeds, as expected: {mutation.why}", flush=True)
-            wrong += (found is not None) is not mutation.caught
-    print(f"mutations: {len(args.only or MUTATIONS) - wrong} as expected, {wrong} not")
+                wrong += 1
+                continue
+            seed, venue, breach = found
+            print(f"{name}: caught by seed {seed} on {venue}: {breach}", flush=True)
+    print(f"mutations: {len(args.only or MUTATIONS) - wrong} caught, {wrong} not")
     return 1 if wrong else 0
 
 

@@ -20,7 +20,7 @@ def schedule(chance: Chance, most: int = 5) -> list[dict[str, Any]]:
 
 def calm_ms(rules: Sequence[Mapping[str, Any]]) -> int:
     """Milliseconds after the start from which these rules cannot touch anything any more."""
-    ends = [rule.get("until_ms", CALM_MS) + (rule.get("params") or {}).get("ms", 0) for rule in rules]
+    ends = [rule.get("until_ms", CALM_MS) + ((rule.get("params") or {}).get("ms") or 0) for rule in rules]
     return max(ends, default=0)
 
 
@@ -90,12 +90,63 @@ def _double(chance: Chance) -> list[dict[str, Any]]:
     return [{**rule, "until_ms": CALM_MS} for rule in (part, *words)]
 
 
+def _cancelled(chance: Chance) -> list[dict[str, Any]]:
+    """An end is told with a count below the true one; the trade comes later, over the stream or in the history."""
+    params = {"fraction": chance.pick([0.3, 0.6, 0.999]), "ms": chance.integer(200, 15_000)}
+    late = {"action": "late_fill", "on": "http", "kind": "cancel", "nth": [chance.integer(1, 3)], "until_ms": CALM_MS}
+    return [{**late, "params": params}]
+
+
+def _replica(chance: Chance) -> list[dict[str, Any]]:
+    """Readings come from replicas that learn of new orders late, and answers to orders are lost."""
+    lost = {"action": chance.pick(["lose_reply", "error_after"]), "on": "http", "kind": "place"}
+    params = {"ms": chance.integer(500, 4_900)}
+    hidden = [
+        {"action": "hide_new", "on": "http", "kind": kind, "params": params}
+        for kind in ("order", "open_orders", "history", "fills")
+    ]
+    rules = [{**lost, "nth": [chance.integer(1, 3)]}, *hidden]
+    return [{**rule, "until_ms": CALM_MS} for rule in rules] + _mute(chance.integer(2_000, 20_000))
+
+
+def _closed(chance: Chance) -> list[dict[str, Any]]:
+    """The private streams end, and the next logins are refused."""
+    kind = chance.pick(["place", "cancel", "order"])
+    first = chance.pick(["expire_login", "maintenance"])
+    end = {"action": first, "on": "venue", "kind": kind, "nth": [chance.integer(1, 3)]}
+    refused = {"action": "refuse_login", "on": "login", "after_ms": 1_500, "nth": [1, 2][: chance.integer(1, 2)]}
+    return [{**rule, "until_ms": CALM_MS} for rule in (end, refused)]
+
+
+def _not_ours(chance: Chance) -> list[dict[str, Any]]:
+    """The venue closes a part of the position, or all of it, with orders of its own."""
+    act = {"action": chance.pick(["liquidate", "deleverage"]), "on": "venue", "kind": "*"}
+    params = {"fraction": chance.pick([0.3, 0.999])}
+    return [{**act, "nth": sorted({chance.integer(1, 12)}), "until_ms": CALM_MS, "params": params}]
+
+
+def _crossing(chance: Chance) -> list[dict[str, Any]]:
+    """Post-only orders are acknowledged and then ended, and words come before the answers that they belong to."""
+    late = {
+        "action": "late_refusal",
+        "on": "http",
+        "kind": "place",
+        "every": 2,
+        "params": {"ms": chance.integer(1, 900)},
+    }
+    early = {"action": "early_fill", "on": "http", "kind": "place", "params": {"ms": chance.integer(1, 3_000)}}
+    return [{**rule, "until_ms": CALM_MS} for rule in (late, early)]
+
+
 def _mute(until_ms: int) -> list[dict[str, Any]]:
     """No word about orders or fills comes over the streams; the lines live."""
     return [{"action": "drop", "on": "ws", "kind": kind, "until_ms": until_ms} for kind in ("order", "fill")]
 
 
-STORIES: Final = (_doubt, _late, _stale, _dark, _slow, _cut, _double)
+STORIES: Final = (
+    *(_doubt, _late, _stale, _dark, _slow, _cut, _double),
+    *(_cancelled, _replica, _closed, _not_ours, _crossing),
+)
 """Faults that belong together, by what they are about."""
 
 
@@ -108,7 +159,8 @@ def _rule(chance: Chance) -> dict[str, Any]:
     hot = [kind for kind in ("place", "cancel", "order", "fill", "match") if kind in kinds]
     if hot and chance.happens(0.6):
         rule["kind"] = chance.pick(hot)
-    how = chance.integer(0, 3)
+    # What the venue does to the whole account happens now and then, not at every request.
+    how = 0 if on in ("venue", "login") else chance.integer(0, 3)
     if how == 0:
         rule["nth"] = sorted({chance.integer(1, 6) for _ in range(chance.integer(1, 3))})
     elif how == 1:
@@ -138,6 +190,28 @@ def _params(action: str, chance: Chance) -> dict[str, Any]:
             return {"fraction": round(chance.uniform(0.1, 0.9), 2)}
         case "slow_cancel":
             return {"ms": chance.integer(50, 8_000)}
+        case "hide_new":
+            return {"ms": chance.integer(100, 4_900)}
+        case "late_ack" | "late_refusal":
+            return {"ms": chance.integer(10, 4_000)}
+        case "early_fill" | "late_fill":
+            return {"fraction": round(chance.uniform(0.1, 0.99), 2), "ms": chance.integer(10, 9_000)}
+        case "malformed":
+            return {"shape": chance.pick(["bytes", "text", "json"])}
+        case "gap":
+            return {"count": chance.integer(2, 9)}
+        case "expire_login":
+            return {"ms": chance.integer(100, 5_000)}
+        case "maintenance":
+            return {"ms": chance.integer(500, 20_000)}
+        case "withdraw":
+            return {"ms": chance.integer(1_000, 20_000)}
+        case "liquidate" | "deleverage":
+            return {"fraction": chance.pick([0.2, 0.5, 0.999])}
+        case "clock_jump":
+            return {"by_ms": chance.pick([-1, 1]) * chance.integer(100, 30_000)}
+        case "clock_drift":
+            return {"ppm": chance.pick([-1, 1]) * chance.integer(1_000, 300_000), "ms": chance.integer(1_000, 30_000)}
         case "execute_late":
             late_ms = chance.integer(50, 8_000)
             return {"ms": late_ms, "breaks_ms": chance.integer(0, late_ms)} if chance.happens(0.5) else {"ms": late_ms}

@@ -7,13 +7,15 @@ The truth is the simulator's own books. A breach raises :class:`Breach` with the
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from fractions import Fraction
+from decimal import Decimal
 from typing import Any
 
+from execution import tracking_limit
 from execution.order import TERMINAL, State
 from execution.orders import Orders
-from execution.tracking_limit import Reason, unreserved_i
-from venues.events import FillSeen, SessionSeen, SnapshotSeen, VenueEvent
+from execution.tracking_limit import Reason
+from strategy.trading import dust_of
+from venues.events import BookSeen, FillSeen, SessionSeen, SnapshotSeen, VenueEvent
 from venues.simulation.records import State as Theirs
 
 
@@ -30,14 +32,27 @@ class Watch:
         self.owner = owner
         self.breaches: list[str] = []
         self._client_id_of = client_id_of
-        self._measure: dict[str, Fraction] = {}
+        self._coins = self._wallets()
         self._seen: dict[int, tuple[State, int]] = {}
+        self._last: tuple[int, ...] = ()
         self._behind_ms: int | None = None
 
     def __call__(self, event: VenueEvent) -> None:
         # Listeners must not raise into the feed; what is found is raised at the end.
+        if isinstance(event, BookSeen) and self._mark() == self._last:
+            # Most events are quotes; while nothing of ours has moved on either side there is nothing new to see.
+            return
         self.breaches += self.heard(event)
         self.breaches += self.look()
+        self._last = self._mark()
+
+    def _mark(self) -> tuple[int, ...]:
+        """Changes whenever an order does, here or at the venue."""
+        desk, engine = self.desk, self.engine
+        attempts = sum(len(result.attempts) for result in desk.trackings)
+        heard = sum(len(order.history) for order in desk.book.values())
+        live = sum(map(len, engine.open.values()))
+        return len(engine.orders), len(engine.fills), live, heard, attempts, len(desk.halted)
 
     def heard(self, event: VenueEvent) -> Iterable[str]:
         """Promises about what this event must have caused: our order service heard it just before."""
@@ -64,10 +79,10 @@ class Watch:
                     yield f"order {order.client_id}: the told trade {fill.trade_id} was dropped"
 
     def theirs(self) -> Mapping[int, list[Any]]:
-        """The venue's orders of ours, by our client id."""
+        """The venue's orders of ours, by our client id; those that it made itself are nobody's."""
         found: dict[int, list[Any]] = {}
         for order in self.engine.orders.values():
-            if order.owner == self.owner and order.client_id is not None:
+            if order.owner and order.client_id is not None and not order.origin:
                 found.setdefault(self._client_id_of(order.client_id), []).append(order)
         return found
 
@@ -86,10 +101,12 @@ class Watch:
                 yield f"order {client_id} is FAILED here and lived there"
             elif ours.filled_i > ours.intent.size_i:
                 yield f"order {client_id} is overfilled"
-            elif ours.settled and ours.filled_i != self._base_i(ours, orders[0]):
+            elif ours.settled and not self._told_i(ours, orders[0]) <= ours.filled_i <= self._base_i(ours, orders[0]):
                 yield f"order {client_id} settled at {ours.filled_i}, truly {self._base_i(ours, orders[0])}"
+        foreign = {str(order.id) for order in self.engine.orders.values() if order.origin}
         for order in self.desk.book.values():
-            if order.settled and order.traded_i != order.filled_i:
+            # After a late word about the order its late trade is still to come.
+            if order.settled and order.traded_i != order.filled_i and not order.alarms:
                 yield f"order {order.client_id} settled at {order.filled_i} with trades for {order.traded_i}"
             known = self._seen.get(order.client_id)
             if known is not None:
@@ -99,31 +116,81 @@ class Watch:
                 late = (state, order.state) == (State.CANCELLED, State.FILLED)
                 if state in TERMINAL and order.state is not state and not late:
                     yield f"order {order.client_id} reopened: {state} to {order.state}"
+            raised = known is not None and known[0] in TERMINAL and order.filled_i > known[1]
+            if raised and order.settled and not order.alarms:
+                yield f"order {order.client_id}: a fill after its end raised no alarm"
             self._seen[order.client_id] = (order.state, order.filled_i)
+            for trade in order.fills.values():
+                if trade.venue_id in foreign:
+                    yield f"order {order.client_id}: the venue's own order {trade.venue_id} is counted as ours"
         for result in self.desk.trackings:
             wanted, orders_of_leg = result.wanted, self.desk.of_leg(result.wanted.leg)
-            true_i = sum(self._base_i(o, row) for o in orders_of_leg for row in theirs.get(o.client_id, ()))
+            rows = [(order, row) for order in orders_of_leg for row in theirs.get(order.client_id, ())]
+            # Where the venue told an end with too small a count, what it adds comes on top of what was sent since.
+            late_i = sum(self._base_i(order, row) - self._told_i(order, row) for order, row in rows)
+            true_i = sum(self._base_i(order, row) for order, row in rows) - late_i
             if true_i > wanted.quantity_i:
                 yield f"leg {wanted.leg} truly filled {true_i} of {wanted.quantity_i}"
-            if unreserved_i(wanted.quantity_i, orders_of_leg) < 0:
+            # The ledger, reckoned here once more: Q = R + settled + unsettled.
+            charged_i = sum(o.filled_i if o.settled else max(o.intent.size_i, o.filled_i) for o in orders_of_leg)
+            if charged_i - late_i > wanted.quantity_i:
                 yield f"leg {wanted.leg} has more charged than its quantity"
+            if tracking_limit.unreserved_i(wanted.quantity_i, orders_of_leg) != wanted.quantity_i - charged_i:
+                yield f"leg {wanted.leg}: what is free is not what is neither settled nor charged"
+            for attempt in result.attempts:
+                unknown = attempt.ended_ms is not None and not attempt.order.settled
+                if unknown and attempt.order.intent.venue_symbol not in self.desk.halted:
+                    yield f"order {attempt.order.client_id}: its attempt ended without proof, and nothing is halted"
             if sum(not order.terminal for order in orders_of_leg) > 1 and result.reason is not Reason.IN_DOUBT:
                 yield f"leg {wanted.leg} has more than one possibly-live order"
 
-    def final(self, *, said_flat: bool) -> Iterable[str]:
-        """What must hold once the run has ended."""
+    def final(self, *, said_flat: bool, proven_ms: int | None = None) -> Iterable[str]:
+        """What must hold once the run has ended; ``proven_ms`` is when its last reading proved it flat."""
         yield from self.look()
         live = [order for orders in self.theirs().values() for order in orders if order.live]
         if said_flat and live:
             yield f"the outcome says flat, {len(live)} orders are live"
-        if said_flat and any(position.net_i for position in self.engine.accounts[self.owner].positions.values()):
+        # A trade that the venue told late, after it had shown us flat: the alarm stands in the outcome.
+        alarms = [entry.ts_ms for order in self.desk.book.values() for entry in order.alarms]
+        broken_since = proven_ms is not None and max(alarms, default=0) > proven_ms
+        if said_flat and self._held() and not broken_since:
             yield "the outcome says flat, a position is held"
         if said_flat and self.desk.unsettled():
             yield "the outcome says flat, an order is not settled"
 
+    def forced_i(self) -> int:
+        """What the venue's own orders have changed of the positions, in its units."""
+        own = {order.id for order in self.engine.orders.values() if order.origin}
+        return sum(-fill.size_i if fill.is_ask else fill.size_i for fill in self.engine.fills if fill.order_id in own)
+
+    def _held(self) -> bool:
+        """A perp position, or more coins or fewer than at the start, dust left aside."""
+        if any(held.net_i for account in self.engine.accounts.values() for held in account.positions.values()):
+            return True
+        dust = {market.facts.base: dust_of(market) for market in self.desk.positions.markets.values()}
+        now = self._wallets()
+        return any(
+            abs(now[each] - coins) >= dust.get(each[1], 0) for each, coins in self._coins.items() if each[1] in dust
+        )
+
+    def _wallets(self) -> dict[tuple[str, str], Decimal]:
+        """Every coin of every account, whatever the venue has taken away meanwhile."""
+        return {
+            (owner, asset): balance.free + balance.locked - self.engine.moved.get((owner, asset), 0)
+            for owner, account in self.engine.accounts.items()
+            for asset, balance in account.balances.items()
+        }
+
     def _base_i(self, ours: Any, theirs: Any) -> int:
-        """The venue's fill on our grid: engines may count contracts or wider decimals."""
-        # A reduce-only order may have been clipped, so only the others give the measure.
-        if not ours.intent.reduce_only and theirs.size_i:
-            self._measure[theirs.symbol] = Fraction(ours.intent.size_i, theirs.size_i)
-        return int(theirs.filled_i * self._measure.get(theirs.symbol, Fraction(1)))
+        """The venue's fill on our grid: engines may count in wider decimals."""
+        return self._on_our_grid(ours, theirs, theirs.filled_i)
+
+    def _told_i(self, ours: Any, theirs: Any) -> int:
+        """The part of the venue's fill that it had told when it told the end."""
+        return self._on_our_grid(ours, theirs, theirs.filled_i - theirs.late_i)
+
+    def _on_our_grid(self, ours: Any, theirs: Any, size_i: int) -> int:
+        theirs_decimals: int = self.engine.listings[theirs.symbol].size_decimals
+        if ours.intent.size_decimals == theirs_decimals:
+            return size_i
+        return size_i * 10**ours.intent.size_decimals // 10**theirs_decimals

@@ -390,7 +390,8 @@ def test_every_dependency_has_its_reason():
 
     project, text = PROJECT["project"], TEXTS["dependencies.md"]
     groups = project["optional-dependencies"]
-    assert set(groups) == {"test", "sdk", "keyring"}
+    assert set(groups) == {"test", "sdk", "bench", "keyring"}
+    assert first_cells(text, "A transport to compare with") == names(groups["bench"])
     assert first_cells(text, "Keys from the system keyring") == names(groups["keyring"])
     assert first_cells(text, "At run time") == names(project["dependencies"])
     assert first_cells(text, "For tests and checks") == names(groups["test"])

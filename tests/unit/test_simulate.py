@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -13,31 +14,34 @@ if str(PLACE) not in sys.path:
 
 from mutations import MUTATIONS, run_mutant  # noqa: E402
 from naive import compare  # noqa: E402
-from schedule import STORIES, calm_ms  # noqa: E402
-from simulate import run_seed  # noqa: E402
+from schedule import STORIES, calm_ms, schedule  # noqa: E402
+from simulate import CRASH_EVERY, Ran, _tell, run, run_seed, sampled, text_of  # noqa: E402
 
 from core.chance import Chance  # noqa: E402
 from venues import VENUES  # noqa: E402
-from venues.simulation.faults import Faults  # noqa: E402
+from venues.simulation.faults import ACTIONS, Faults  # noqa: E402
 
 NOTICED_BY: dict[str, tuple[str, int]] = {
-    "cancel_ack_settles": ("hyperliquid", 22),
-    "not_found_settles": ("binance", 1),
-    "timeout_is_failure": ("okx", 9),
-    "absence_at_once": ("binance", 11),
-    "absence_without_expiry": ("binance", 11),
-    "absence_without_read_lag": ("binance", 11),
-    "fence_without_look_up": ("lighter", 38),
+    "cancel_ack_settles": ("hyperliquid", 27),
+    "not_found_settles": ("okx", 4),
+    "timeout_is_failure": ("binance", 6),
+    "absence_at_once": ("okx", 4),
+    "absence_without_expiry": ("okx", 14),
+    "absence_without_read_lag": ("okx", 14),
+    "fence_without_look_up": ("lighter", 58),
     "trades_need_not_add_up": ("binance", 1),
     "fills_after_the_end_dropped": ("binance", 1),
-    "duplicates_count": ("backpack", 25),
-    "old_words_count": ("hyperliquid", 287),
-    "ends_reopen": ("okx", 34),
-    "timeout_resubmits": ("binance", 1),
-    "both_locks_off": ("okx", 9),
-    "nothing_looked_up": ("binance", 1),
-    "snapshot_not_merged": ("okx", 4),
-    "synced_before_snapshot": ("backpack", 25),
+    "late_fill_dropped": ("okx", 49),
+    "duplicates_count": ("binance", 16),
+    "old_words_count": ("hyperliquid", 147),
+    "ends_reopen": ("backpack", 75),
+    "timeout_resubmits": ("binance", 6),
+    "both_locks_off": ("backpack", 0),
+    "reservation_forgets": ("backpack", 0),
+    "unknown_goes_on": ("lighter", 43),
+    "nothing_looked_up": ("okx", 4),
+    "snapshot_not_merged": ("okx", 19),
+    "synced_before_snapshot": ("lighter", 18),
 }
 """Venue and seed, from ``python tests/simulate/mutations.py``; a new schedule needs new ones."""
 
@@ -64,9 +68,9 @@ def test_the_same_seed_leaves_the_same_bytes():
     assert first.digest == second.digest != ""
 
 
-def test_every_mutation_that_is_noticed_has_its_seed():
+def test_every_mutation_has_the_seed_that_notices_it():
     """[ours] A new clause in the list cannot be forgotten here."""
-    assert set(NOTICED_BY) == {name for name, mutation in MUTATIONS.items() if mutation.caught}
+    assert set(NOTICED_BY) == set(MUTATIONS)
 
 
 @pytest.mark.parametrize("name", NOTICED_BY)
@@ -75,6 +79,70 @@ def test_a_clause_taken_away_is_noticed(name):
     venue, seed = NOTICED_BY[name]
     assert run_mutant(name, venue, seed) != ""
     assert run_seed(venue, seed).breaches == []
+
+
+def test_the_page_tells_every_fault_and_every_mutation():
+    """[ours] docs/RELIABILITY.md names each with the words that the fault files' reader has for it."""
+    page = (PLACE.parents[1] / "docs" / "RELIABILITY.md").read_text(encoding="utf-8")
+    assert [name for name, facts in ACTIONS.items() if f"| `{name}` |" not in page or facts.meaning not in page] == []
+    assert [name for name, each in MUTATIONS.items() if f"| {each.clause} | `{name}` |" not in page] == []
+
+
+def test_every_fault_is_drawn():
+    """[ours] A schedule may hold any action there is, and every one loads."""
+    rules = [rule for number in range(600) for rule in schedule(Chance(number))]
+    assert {rule["action"] for rule in rules} == set(ACTIONS)
+    assert len(Faults.load(rules).rules) == len(rules)
+
+
+def test_scenarios_of_all_kinds_are_drawn():
+    """[ours] Perp and spot, both sides, kept and renewed places in the queue."""
+    texts = [text_of(Chance(number), "okx") for number in range(60)]
+    for words in ("market: perp", "market: spot", "side: buy", "side: sell", "keep_if_best: true", "market_close"):
+        assert 5 < sum(words in text for text in texts) < 60
+    assert all("symbol: ETH" in text_of(Chance(n), "lighter") for n in range(60) if "market: spot" in texts[n])
+
+
+def test_a_share_of_the_seeds_kills_the_process():
+    """[ours] The door plays the crash runs, too, and counts what struck."""
+    seeds = range(CRASH_EVERY - 1, 6 * CRASH_EVERY, CRASH_EVERY)
+    ran = [run("binance", seed) for seed in seeds]
+    assert [each.breaches for each in ran] == [[]] * len(ran)
+    assert sum(each.fired["killed"] + each.fired["disk_full"] + each.fired["locked"] for each in ran) > 0
+
+
+def test_the_seeds_that_are_played_twice_are_of_every_venue_and_kind():
+    """[ours] Equal bytes are looked for everywhere, also where the process dies."""
+    venues = list(VENUES)
+    for count in (200, 500, 1000, 2000):
+        again = sampled([(venues[seed % len(venues)], seed) for seed in range(count)])
+        assert 15 <= len(again) <= 22
+        assert {venue for venue, _ in again} == set(venues)
+        assert any(seed % CRASH_EVERY == CRASH_EVERY - 1 for _, seed in again)
+
+
+def test_a_failing_seed_tells_how_to_replay_it_and_the_stories_of_its_orders(capsys):
+    """[ours] The faults that matter, every order in words, and the command."""
+    venue, seed = NOTICED_BY["not_found_settles"]
+    with MUTATIONS["not_found_settles"].applied():
+        ran = run_seed(venue, seed)
+        assert _tell([ran], [], 1.0) == 1
+    told = capsys.readouterr().out
+    assert "needs fault: {'action':" in told
+    assert f"simulate.py --venue {venue} --seed {seed}" in told
+    assert "we: sent" in told
+    assert "-> OPEN" in told
+    assert ran.stories[0].startswith("order ")
+
+
+def test_a_fault_that_no_seed_meets_fails_the_door(capsys):
+    """[ours] Of a thousand seeds or more, each action has struck at least once."""
+    quiet = [Ran(venue="okx", seed=number, fired=Counter(dict.fromkeys(ACTIONS, 1))) for number in range(1000)]
+    assert _tell(quiet, [], 1.0) == 1
+    told = capsys.readouterr().out
+    assert {line for line in told.splitlines() if line.startswith("NEVER HIT")} == {
+        f"NEVER HIT: fault {name}" for name in ("killed", "disk_full", "locked")
+    }
 
 
 def test_the_usual_chase_overfills_where_ours_does_not():

@@ -9,7 +9,7 @@ import msgspec
 
 from venues.backpack import decode, encode, facts, refusals
 from venues.backpack.sign import Signer
-from venues.dialect import HttpCall, HttpReply, Line, OrderKey, PlaceOrder, Talk
+from venues.dialect import HttpCall, HttpReply, Line, OrderKey, PlaceOrder, RateRules, Talk
 from venues.errors import LocalRuleError, OutcomeUnknown, WireError
 from venues.events import (
     BalanceSeen,
@@ -42,6 +42,7 @@ class BackpackDialect:
 
     name = facts.NAME
     abilities = facts.ABILITIES
+    rates: RateRules = facts.Rates()
 
     def __init__(self, signer: Signer, endpoints: Mapping[str, str]) -> None:
         self.markets: Mapping[str, MarketFacts] = {}
@@ -145,8 +146,8 @@ class BackpackDialect:
             rows = decode.order_rows(_answer(reply))
             young = [row for row in rows if decode.created_us(row) >= oldest_us]
             for row in young:
-                same = row.id == key.venue_id if key.venue_id else row.client_id == key.client_id
-                if same and row.symbol == key.symbol:
+                # Whatever else the row says: the history was asked for this market, and for the id where it is known.
+                if row.client_id == key.client_id or row.id == key.venue_id:
                     return _expect(decode.history_row(row, self.markets), key)
             offset += len(rows)
             if _last_page(reply, len(rows), offset) or (rows and not young):

@@ -6,13 +6,14 @@ Source: the venue's OpenAPI text of 2026-08 and recorded payloads (README.md tel
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Final
 
 import msgspec
 
 from core.precision import OffGrid, ceil_to, decimal_of, decimals_of, scaled
+from venues.dialect import Cost, HttpCall, Limit, RateRules
 from venues.errors import WireError
 from venues.events import MarketFacts
 from venues.interface import Abilities
@@ -36,6 +37,21 @@ ABILITIES: Final = Abilities(
     spot=True,
     spot_fee_in_base=True,
 )
+
+
+class Rates(RateRules):
+    """2,000 requests a minute and subaccount, by the venue's support pages; limits of orders are not published."""
+
+    limits = (Limit("requests", 2_000, 60, for_orders=50),)
+
+    def cost(self, call: HttpCall) -> Sequence[Cost]:
+        return _REQUEST
+
+    def order_cost(self, symbol: str, *, cancel: bool, rest: bool) -> Sequence[Cost]:
+        return _REQUEST
+
+
+_REQUEST: Final = (Cost("requests"),)
 
 _SUFFIX: Final[Mapping[str, str]] = {"perp": "_USDC_PERP", "spot": "_USDC"}
 _KIND: Final[Mapping[str, str]] = {"PERP": "perp", "SPOT": "spot"}

@@ -120,8 +120,8 @@ def judge(reply: HttpReply, *, spot: bool = False) -> Verdict:
         400 <= reply.status < 500
         and reply.status not in _UNPROVEN_STATUSES
         and venue_code not in _UNPROVEN_CODES
-        # A CDN's page or an unknown JSON is not the venue's word.
-        and bool(venue_code or message)
+        # A CDN's page, a gateway's sentence or an unknown JSON is not the venue's word.
+        and bool(venue_code or _own_words(message))
     )
     return Verdict(proven, code, raw)
 
@@ -181,6 +181,11 @@ def _for(code: str, spot: bool) -> str:
 
 def _loose(reason: str) -> str:
     return "".join(filter(str.isalpha, reason)).lower()
+
+
+def _own_words(text: str) -> bool:
+    """Plain text that the venue's framework, or the venue before 2025, is known to write."""
+    return "failed to parse" in text.lower() or code_of(400, "", text) != "REFUSED"
 
 
 def _plain_text(body: bytes) -> str:

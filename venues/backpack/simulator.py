@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
@@ -29,6 +29,7 @@ from venues.simulation.desk import Agenda
 from venues.simulation.engine import MatchingEngine
 from venues.simulation.faults import Faults
 from venues.simulation.forms import Answer, Fields, json_reply, page, read_values, text_reply
+from venues.simulation.front import Front, quoted
 from venues.simulation.market import Street
 from venues.simulation.records import Order, Reason, SelfTrade, Ticket, TimeInForce
 
@@ -140,7 +141,7 @@ class _Route(NamedTuple):
     is_batch: bool = False
 
 
-class BackpackSimulator:
+class BackpackSimulator(Front):
     """
     One Backpack with one account.
 
@@ -149,6 +150,7 @@ class BackpackSimulator:
         chance: Seeds the market, the counters and, unless ``key_seed`` (32 bytes) is given, the throwaway key.
         faults: Asked for engine faults; the shells ask it for theirs.
         speed: Multiplies the activity of the market, nothing else.
+        bases: Coins whose markets are quoted; empty: all.
     """
 
     name: str = "backpack"
@@ -165,6 +167,7 @@ class BackpackSimulator:
         key_seed: bytes | None = None,
         balances: Mapping[str, Decimal] | None = None,
         clock_offset_ms: int = 0,
+        bases: Collection[str] = (),
     ) -> None:
         self._clock = clock
         self._offset_ms = clock_offset_ms
@@ -196,12 +199,8 @@ class BackpackSimulator:
         self._streams = BackpackStreams(
             self.engine, self._rows, self._agenda, clock, signed=self._is_signed, venue_ms=self.now_ms
         )
-        self._street = Street(self.engine, clock, chance.fork("street"), ANCHORS, speed=speed)
+        self._street = Street(self.engine, clock, chance.fork("street"), quoted(ANCHORS, bases), speed=speed)
         self._routes = self._make_routes()
-
-    def now_ms(self) -> int:
-        """The venue's clock."""
-        return self._clock.now_ms() + self._offset_ms
 
     # -- what the shells ask
 
@@ -213,15 +212,6 @@ class BackpackSimulator:
 
     def ws_closed(self, peer: Peer) -> None:
         self._streams.closed(peer)
-
-    def advance(self) -> None:
-        self._agenda.run(self._clock.now_ms())
-        self._street.advance()
-
-    def next_due_ms(self) -> int:
-        planned = self._agenda.next_ms
-        street = self._street.next_due_ms()
-        return street if planned is None else min(planned, street)
 
     def http_kind(self, request: Request) -> str:
         route = self._routes.get((request.method, request.path))
@@ -239,6 +229,17 @@ class BackpackSimulator:
             "credentials": {"api_key": self._api_key, "api_secret": secret},
             "symbols": {"perp": "SOL_USDC_PERP", "spot": "SOL_USDC"},
         }
+
+    # -- what a fault lets the venue do
+
+    def refused_login(self, asked: Request | str) -> str | None:
+        return self._streams.refused(asked) if isinstance(asked, str) else None
+
+    def maintenance(self) -> Reply:
+        return _refused("VENUE_UNAVAILABLE").reply
+
+    def forced(self, origin: str) -> tuple[None, Mapping[str, Any]]:
+        return None, {"stp": "RejectTaker"}
 
     # -- requests
 
@@ -462,10 +463,6 @@ class BackpackSimulator:
             if answer.reply.headers["content-type"].startswith("text/plain"):
                 raise
             return {**msgspec.json.decode(answer.reply.body), "operation": "Err"}
-
-    def _portion(self) -> Decimal | None:
-        rule = self.faults.engine("match")
-        return None if rule is None else rule.params["fraction"]
 
     def _find(self, fields: Fields, missing: str) -> Order:
         """The live order that a request names by exactly one of its ids."""

@@ -8,19 +8,17 @@ product's suffix here. Orders and trades in markets that we do not know are not 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from decimal import Decimal
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import UNSET, UnsetType, field
 
-from core.precision import OffGrid, bounded, unsigned
+from core.precision import OffGrid, bounded, bounded_price, unsigned
 from venues.binance import refusals
 from venues.binance.facts import PERP_SUFFIX, client_id
 from venues.dialect import HttpReply
-from venues.errors import WireError
 from venues.events import (
     Answered,
     BalanceSeen,
@@ -36,24 +34,19 @@ from venues.events import (
     StreamEvent,
     Unreadable,
 )
+from venues.readings import AMOUNTS, BROKEN, EXCERPT_CHARS, UNSIGNED, Millis, Readings, excerpt, reading
 
 LOGIN_ID: Final = "login"
 ACCOUNT_ID: Final = "account"
 """Request ids of ours on the spot WebSocket API that are no orders."""
 
-_EXCERPT_CHARS: Final = 500
-# 9999-12-31: later times are no times.
-_MAX_MS: Final = 253_402_300_799_999
-_MAX_ID: Final = (1 << 63) - 1
 
-Millis: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=_MAX_MS)]
-Id: TypeAlias = Annotated[int, msgspec.Meta(ge=-1, le=_MAX_ID)]
+Id: TypeAlias = Annotated[int, msgspec.Meta(ge=-1, le=(1 << 63) - 1)]
 Side: TypeAlias = Literal["BUY", "SELL"]
 Markets: TypeAlias = Mapping[str, MarketFacts]
 Shape = TypeVar("Shape")
 
-# Everything that bytes from outside can make the code below raise.
-_BROKEN: Final = (msgspec.MsgspecError, ValueError, ArithmeticError, LookupError, RecursionError)
+_reading: Final = partial(reading, "Binance")
 
 
 # -- shapes of REST; the WebSocket API has the same in ``result``
@@ -141,29 +134,25 @@ class _Frame(msgspec.Struct):
     event: msgspec.Raw | UnsetType = UNSET
     data: msgspec.Raw | UnsetType = UNSET
     e: str | UnsetType = UNSET
-    order: msgspec.Raw | UnsetType = field(name="o", default=UNSET)
-    account: msgspec.Raw | UnsetType = field(name="a", default=UNSET)
-    engine_ms: Millis = field(name="T", default=0)
 
 
 class _BookFrame(msgspec.Struct):
     s: str | UnsetType = UNSET
-    bid: str | UnsetType = field(name="b", default=UNSET)
-    ask: str | UnsetType = field(name="a", default=UNSET)
-    update_id: Id = field(name="u", default=0)
-    engine_ms: Millis = field(name="T", default=0)
+    b: str | UnsetType = UNSET
+    a: str | UnsetType = UNSET
     e: str | UnsetType = UNSET
     id: int | str | UnsetType | None = UNSET
     data: msgspec.Raw | UnsetType = UNSET
     error: msgspec.Raw | UnsetType = UNSET
 
 
-class _OrderEvent(msgspec.Struct):
-    """``o`` of ORDER_TRADE_UPDATE, or a whole executionReport."""
+class _OrderEvent(msgspec.Struct, kw_only=True, gc=False):
+    """``o`` of ORDER_TRADE_UPDATE, or a whole executionReport; in the order of the wire, which is read faster so."""
 
     symbol: str = field(name="s")
     client_id: str = field(name="c")
     side: Side = field(name="S")
+    time_in_force: str = field(name="f", default="")
     quantity: str = field(name="q")
     price: str = field(name="p")
     execution: str = field(name="x")
@@ -172,20 +161,27 @@ class _OrderEvent(msgspec.Struct):
     last_quantity: str = field(name="l")
     executed: str = field(name="z")
     last_price: str = field(name="L")
+    fee_asset: str | None = field(name="N", default=None)
+    fee: str | None = field(name="n", default=None)
     engine_ms: Millis = field(name="T")
     trade_id: Id = field(name="t")
     is_maker: bool = field(name="m")
-    time_in_force: str = field(name="f", default="")
-    fee: str | None = field(name="n", default=None)
-    fee_asset: str | None = field(name="N", default=None)
     reduce_only: bool = field(name="R", default=False)
 
 
-class _SpotOrderEvent(_OrderEvent):
+class _SpotOrderEvent(_OrderEvent, kw_only=True, gc=False):
     original_id: str | None = field(name="C", default=None)
     """Set on a cancel, whose own id is then ``c``."""
     reject: str = field(name="r", default="NONE")
     expiry: str = field(name="eR", default="")
+
+
+class _Ticker(msgspec.Struct, kw_only=True, gc=False):
+    u: Id = 0
+    s: str
+    b: str
+    a: str
+    T: Millis = 0  # spot has none
 
 
 class _HeldEvent(msgspec.Struct):
@@ -197,6 +193,15 @@ class _HeldEvent(msgspec.Struct):
 
 class _AccountEvent(msgspec.Struct):
     positions: list[_HeldEvent] = field(name="P", default_factory=list)
+
+
+class _OrderUpdate(msgspec.Struct, tag_field="e", tag="ORDER_TRADE_UPDATE", gc=False):
+    o: _OrderEvent
+
+
+class _AccountUpdate(msgspec.Struct, tag_field="e", tag="ACCOUNT_UPDATE"):
+    a: _AccountEvent
+    T: Millis = 0
 
 
 class _CoinEvent(msgspec.Struct):
@@ -212,9 +217,9 @@ class _CoinsEvent(msgspec.Struct):
 
 _frame: Final = msgspec.json.Decoder(_Frame)
 _book_frame: Final = msgspec.json.Decoder(_BookFrame)
-_order_event: Final = msgspec.json.Decoder(_OrderEvent)
+_update: Final = msgspec.json.Decoder(_OrderUpdate | _AccountUpdate)
+_ticker: Final = msgspec.json.Decoder(_Ticker)
 _spot_order_event: Final = msgspec.json.Decoder(_SpotOrderEvent)
-_account_event: Final = msgspec.json.Decoder(_AccountEvent)
 _coins_event: Final = msgspec.json.Decoder(_CoinsEvent)
 
 
@@ -248,10 +253,13 @@ def order(body: bytes, markets: Markets, suffix: str) -> tuple[OrderSeen, tuple[
         return seen, tuple(_part(part, seen, markets[seen.symbol]) for part in row.fills)
 
 
-def orders(body: bytes, markets: Markets, suffix: str) -> tuple[OrderSeen, ...]:
+def orders(body: bytes, markets: Markets, suffix: str, *, strangers: bool = True) -> tuple[OrderSeen, ...]:
+    """Orders in markets that we do not know are left out; without ``strangers`` there may be none."""
     with _reading("list of orders", body):
         return tuple(
-            _order_seen(row, markets, suffix) for row in _read(body, list[_OrderRow]) if row.symbol + suffix in markets
+            _order_seen(row, markets, suffix)
+            for row in _read(body, list[_OrderRow])
+            if not strangers or row.symbol + suffix in markets
         )
 
 
@@ -272,7 +280,7 @@ def trade(row: TradeRow, markets: Markets, suffix: str) -> FillSeen:
             venue_id=str(row.order_id),
             is_ask=not buyer,
             size_i=unsigned(row.qty, markets[row.symbol + suffix].size_decimals),
-            price=bounded(row.price),
+            price=bounded_price(row.price),
             fee=bounded(row.commission),
             fee_asset=row.commission_asset,
             is_maker=row.maker if row.is_maker is None else row.is_maker,
@@ -331,47 +339,61 @@ def book_ticker(body: bytes, facts: MarketFacts) -> BookSeen:
 
 def book_frame(data: str | bytes, markets: Markets, suffix: str) -> Sequence[StreamEvent]:
     """A line of market data: book tickers, and answers to subscriptions."""
+    try:
+        return _ticker_seen(data, markets, suffix)
+    except BROKEN:
+        # Something else, or something odd about it: found out, and told, step by step.
+        return _safely(lambda: _book_steps(data, markets, suffix), data)
 
-    def read() -> Sequence[StreamEvent]:
-        frame = _book_frame.decode(data)
-        if frame.data is not UNSET:
-            frame = _book_frame.decode(frame.data)
-        # Spot's book ticker has neither a type nor a time.
-        if frame.s is not UNSET and frame.bid is not UNSET and frame.ask is not UNSET:
-            facts = markets.get(frame.s + suffix)
-            if facts is None:
-                return ()
-            return (_book(facts, frame.bid, frame.ask, frame.update_id, frame.engine_ms, Source.WS),)
-        if frame.error is not UNSET:
-            hint = "Binance refused a subscription."
-            return (LineRefused(code="REFUSED", hint=hint, raw=excerpt(bytes(frame.error))),)
-        if frame.e is not UNSET:
-            return _closing(frame.e, data)
-        if frame.id is not UNSET:
-            return (LineReady(stage="subscribed"),)
-        return (Unreadable(why="neither book, event nor answer", text=excerpt(data)),)
 
-    return _safely(read, data)
+def _book_steps(data: str | bytes, markets: Markets, suffix: str) -> Sequence[StreamEvent]:
+    frame = _book_frame.decode(data)
+    inner = data if frame.data is UNSET else frame.data
+    frame = frame if inner is data else _book_frame.decode(inner)
+    if frame.s is not UNSET and frame.b is not UNSET and frame.a is not UNSET:
+        return _ticker_seen(inner, markets, suffix)
+    if frame.error is not UNSET:
+        told = excerpt(bytes(frame.error))
+        return (LineRefused(code="REFUSED", hint="Binance refused a subscription.", raw=told),)
+    if frame.e is not UNSET:
+        return _closing(frame.e, data)
+    if frame.id is not UNSET:
+        return (LineReady(stage="subscribed"),)
+    return (Unreadable(why="neither book, event nor answer", text=excerpt(data)),)
+
+
+def _ticker_seen(data: str | bytes | msgspec.Raw, markets: Markets, suffix: str) -> Sequence[BookSeen]:
+    row = _ticker.decode(data)
+    facts = markets.get(row.s + suffix)
+    return () if facts is None else (_book(facts, row.b, row.a, row.u, row.T, Source.WS),)
 
 
 def perp_account_frame(data: str | bytes, markets: Markets) -> Sequence[StreamEvent]:
     """The perp account's own stream; for a trade the fill comes before the order's new state."""
+    try:
+        return _perp_update(data, markets)
+    except BROKEN:
+        return _safely(lambda: _perp_steps(data, markets), data)
 
-    def read() -> Sequence[StreamEvent]:
-        frame = _frame.decode(data)
-        frame = frame if frame.data is UNSET else _frame.decode(frame.data)
-        if frame.e == "ORDER_TRADE_UPDATE" and frame.order is not UNSET:
-            return _order_events(_order_event.decode(frame.order), markets, PERP_SUFFIX)
-        if frame.e == "ACCOUNT_UPDATE" and frame.account is not UNSET:
-            rows = _account_event.decode(frame.account).positions
-            # LONG and SHORT rows are those of hedge mode, which is refused at the start.
-            return tuple(_position(row, frame.engine_ms) for row in rows if row.side == "BOTH")
-        if frame.e is UNSET:
-            return (Unreadable(why="no event", text=excerpt(data)),)
-        # TRADE_LITE among them: it says a part of what ORDER_TRADE_UPDATE says.
-        return _closing(frame.e, data)
 
-    return _safely(read, data)
+def _perp_steps(data: str | bytes, markets: Markets) -> Sequence[StreamEvent]:
+    frame = _frame.decode(data)
+    inner = data if frame.data is UNSET else frame.data
+    kind = frame.e if inner is data else _frame.decode(inner).e
+    if kind in ("ORDER_TRADE_UPDATE", "ACCOUNT_UPDATE"):
+        return _perp_update(inner, markets)
+    if kind is UNSET:
+        return (Unreadable(why="no event", text=excerpt(data)),)
+    # TRADE_LITE among them: it says a part of what ORDER_TRADE_UPDATE says.
+    return _closing(kind, data)
+
+
+def _perp_update(data: str | bytes | msgspec.Raw, markets: Markets) -> Sequence[StreamEvent]:
+    update = _update.decode(data)
+    if isinstance(update, _OrderUpdate):
+        return _order_events(update.o, markets, PERP_SUFFIX)
+    # LONG and SHORT rows are those of hedge mode, which is refused at the start.
+    return tuple(_position(row, update.T) for row in update.a.positions if row.side == "BOTH")
 
 
 def api_frame(data: str | bytes, markets: Markets) -> Sequence[StreamEvent]:
@@ -435,11 +457,15 @@ def _safely(read: Callable[[], Sequence[StreamEvent]], data: str | bytes) -> Seq
         return read()
     except KeyError as broken:
         return (Unreadable(why=f"unknown state {str(broken)[:80]}", text=excerpt(data)),)
-    except _BROKEN as broken:
-        return (Unreadable(why=str(broken)[:_EXCERPT_CHARS], text=excerpt(data)),)
+    except BROKEN as broken:
+        return (Unreadable(why=str(broken)[:EXCERPT_CHARS], text=excerpt(data)),)
 
 
 # -- small readings
+
+_CLIENT_IDS: Final = Readings(client_id)
+# Words that mean the same whatever else is said.
+_PLAIN: Final = {word: refusals.state_of(word, "", 0, False, "")[0] for word in ("NEW", "PARTIALLY_FILLED", "FILLED")}
 
 
 def _read(body: bytes, shape: type[Shape]) -> Shape:
@@ -484,7 +510,7 @@ def _part(part: _Part, seen: OrderSeen, facts: MarketFacts) -> FillSeen:
         venue_id=seen.venue_id,
         is_ask=seen.is_ask,
         size_i=unsigned(part.qty, facts.size_decimals),
-        price=bounded(part.price),
+        price=bounded_price(part.price),
         fee=bounded(part.commission),
         fee_asset=part.commission_asset,
         # What trades before the placement is answered took liquidity.
@@ -502,23 +528,28 @@ def _order_events(event: _OrderEvent, markets: Markets, suffix: str) -> Sequence
     if isinstance(event, _SpotOrderEvent):
         own_id = event.original_id or own_id
         reason = event.expiry or ("" if event.reject == "NONE" else event.reject)
-    filled_i = unsigned(event.executed, facts.size_decimals)
-    status, reason, code = refusals.state_of(event.state, event.time_in_force, filled_i, event.reduce_only, reason)
+    sizes = UNSIGNED[facts.size_decimals]
+    filled_i = sizes[event.executed]
+    status, code = _PLAIN.get(event.state), ""
+    if status is None:
+        tif, reduces = event.time_in_force, event.reduce_only
+        status, reason, code = refusals.state_of(event.state, tif, filled_i, reduces, reason)
+    else:
+        reason = ""
     seen = OrderSeen(
         symbol=facts.symbol,
-        client_id=client_id(own_id),
+        client_id=_CLIENT_IDS[own_id],
         venue_id=str(event.venue_id),
         status=status,
         is_ask=event.side == "SELL",
-        size_i=unsigned(event.quantity, facts.size_decimals),
+        size_i=sizes[event.quantity],
         filled_i=filled_i,
-        price_i=unsigned(event.price, facts.price_decimals) or None,
+        price_i=UNSIGNED[facts.price_decimals][event.price] or None,
         reason=reason,
         code=code,
         engine_us=event.engine_ms * 1000,
     )
-    size_i = unsigned(event.last_quantity, facts.size_decimals)
-    price = bounded(event.last_price)
+    size_i, price = sizes[event.last_quantity], AMOUNTS[event.last_price]
     # A TRADE without size or price only tells a state (seen by nautilus_trader).
     if event.execution not in ("TRADE", "CALCULATED") or event.trade_id <= 0 or not size_i or not price:
         return (seen,)
@@ -531,7 +562,7 @@ def _order_events(event: _OrderEvent, markets: Markets, suffix: str) -> Sequence
         size_i=size_i,
         price=price,
         # Both are absent when nothing was paid.
-        fee=bounded(event.fee) if event.fee else Decimal(0),
+        fee=AMOUNTS[event.fee or "0"],
         fee_asset=event.fee_asset or facts.quote,
         is_maker=event.is_maker,
         engine_us=seen.engine_us,
@@ -541,11 +572,12 @@ def _order_events(event: _OrderEvent, markets: Markets, suffix: str) -> Sequence
 
 def _book(facts: MarketFacts, bid: str, ask: str, seq: int, engine_ms: int, source: Source) -> BookSeen:
     """How the venue shows an empty side is in no recording; 0 counts as one."""
+    prices = UNSIGNED[facts.price_decimals]
     return BookSeen(
         symbol=facts.symbol,
-        bid_i=unsigned(bid, facts.price_decimals) or None,
-        ask_i=unsigned(ask, facts.price_decimals) or None,
-        seq=max(0, seq),
+        bid_i=prices[bid] or None,
+        ask_i=prices[ask] or None,
+        seq=seq if seq > 0 else 0,
         engine_us=engine_ms * 1000,
         source=source,
     )
@@ -564,19 +596,3 @@ def _position(row: _HeldEvent, engine_ms: int) -> PositionSeen:
 def _coin(row: _CoinEvent, engine_ms: int) -> BalanceSeen:
     free = bounded(row.free)
     return BalanceSeen(asset=row.asset, free=free, total=free + bounded(row.locked), engine_us=engine_ms * 1000)
-
-
-def excerpt(data: str | bytes) -> str:
-    """The beginning of a message as text that any file can hold."""
-    raw = data if isinstance(data, bytes) else data[:_EXCERPT_CHARS].encode(errors="replace")
-    return raw[:_EXCERPT_CHARS].decode(errors="replace")
-
-
-@contextmanager
-def _reading(what: str, body: bytes | None) -> Iterator[None]:
-    """``body`` None: the answer is not repeated in the error."""
-    try:
-        yield
-    except _BROKEN as broken:
-        word = f"Binance's {what} cannot be read" + ("" if body is None else f": {str(broken)[:200]}")
-        raise WireError("UNREADABLE", word, raw="" if body is None else excerpt(body)) from broken

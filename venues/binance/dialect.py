@@ -48,9 +48,11 @@ class BinanceDialect:
 
     name = facts.NAME
     abilities = facts.ABILITIES
+    rates: facts.Rates
 
     def __init__(self, signer: Signer, endpoints: Mapping[str, str]) -> None:
         self.markets: Mapping[str, MarketFacts] = {}
+        self.rates = facts.Rates()
         self._signer = signer
         self._fstream_url = endpoints["fstream"]
         self._urls = {
@@ -75,8 +77,11 @@ class BinanceDialect:
     def facts(self) -> Talk[Mapping[str, MarketFacts]]:
         perps = yield encode.perp_markets()
         markets = facts.read_markets(_answer(perps), "perp")
+        self.rates.learn("fapi", perps.body)
         spots = yield encode.spot_markets()
-        return markets | facts.read_markets(_answer(spots), "spot")
+        markets |= facts.read_markets(_answer(spots), "spot")
+        self.rates.learn("api", spots.body)
+        return markets
 
     def server_time(self) -> Talk[int]:
         reply = yield encode.server_time()
@@ -164,9 +169,9 @@ class BinanceDialect:
         if verdict.code != "ORDER_NOT_FOUND":
             raise verdict
         reply = yield encode.open_orders(key.symbol)
-        for seen in decode.orders(_answer(reply), self.markets, _suffix(key.symbol)):
-            if seen.client_id == key.client_id:
-                return seen
+        for seen in decode.orders(_answer(reply), self.markets, _suffix(key.symbol), strangers=False):
+            if seen.client_id == key.client_id or seen.venue_id == key.venue_id:
+                return _expect(seen, key)
         sent_ms = self._sent_ms.get((key.symbol, key.client_id)) or key.sent_ms
         if sent_ms and is_perp(key.symbol):
             now_ms = yield from self.server_time()
@@ -291,9 +296,7 @@ class BinanceDialect:
 
     def _expected(self, reply: HttpReply, key: OrderKey) -> OrderSeen:
         seen, _ = decode.order(reply.body, self.markets, _suffix(key.symbol))
-        if seen.symbol != key.symbol or seen.client_id != key.client_id:
-            raise WireError("UNREADABLE", "Binance answered with another order.", raw=seen.venue_id)
-        return seen
+        return _expect(seen, key)
 
     def _market(self, symbol: str) -> MarketFacts:
         market = self.markets.get(symbol)
@@ -310,6 +313,13 @@ def _answer(reply: HttpReply) -> bytes:
     if reply.status != 200:
         raise refusals.of_reading(reply)
     return reply.body
+
+
+def _expect(seen: OrderSeen, key: OrderKey) -> OrderSeen:
+    """``seen`` if it is the order that we asked for."""
+    if seen.symbol != key.symbol or seen.client_id != key.client_id:
+        raise WireError("UNREADABLE", "Binance answered with another order.", raw=seen.venue_id)
+    return seen
 
 
 def _distinct(fills: Sequence[FillSeen]) -> tuple[FillSeen, ...]:

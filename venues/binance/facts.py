@@ -7,13 +7,14 @@ Sources are named in README.md.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Final
 
 import msgspec
 
 from core.precision import OffGrid, ceil_to, decimal_of, decimals_of, scaled
+from venues.dialect import Cost, Count, HttpCall, HttpReply, Limit, RateRules
 from venues.errors import WireError
 from venues.events import MarketFacts
 from venues.interface import Abilities
@@ -53,6 +54,108 @@ ABILITIES: Final = Abilities(
     quotes=("USDT", "USDC"),
     dead_man_secs=120,
 )
+
+# Weight of a request on its product's address, by method and the end of its path; with a symbol, without one.
+_WEIGHTS: Final[Mapping[str, Mapping[str, tuple[int, int]]]] = {
+    "fapi": {
+        "POST order": (0, 0),
+        "GET openOrders": (1, 40),
+        "GET account": (5, 5),
+        "GET positionRisk": (5, 5),
+        "GET userTrades": (5, 5),
+        "GET dual": (30, 30),
+        "POST countdownCancelAll": (10, 10),
+        "GET bookTicker": (2, 5),
+    },
+    "api": {
+        # What fails weighs 1; they are counted so.
+        "POST order": (1, 1),
+        "GET order": (4, 4),
+        "GET account": (20, 20),
+        "GET exchangeInfo": (20, 20),
+        # The sheet has no figures for these three: as the venue's pages told them, unverified.
+        "GET openOrders": (6, 80),
+        "GET myTrades": (20, 20),
+        "GET bookTicker": (2, 4),
+    },
+}
+_SECS: Final[Mapping[str, int]] = {"SECOND": 1, "MINUTE": 60, "HOUR": 3_600, "DAY": 86_400}
+_USED: Final = "x-mbx-used-weight-1m"
+_ORDERS: Final = "x-mbx-order-count-"
+
+
+class _RateLimit(msgspec.Struct, rename="camel"):
+    rate_limit_type: str
+    interval: str
+    interval_num: int
+    limit: int
+
+
+class _Limits(msgspec.Struct, rename="camel"):
+    rate_limits: list[_RateLimit] = []
+
+
+_LIMITS: Final = msgspec.json.Decoder(_Limits)
+
+
+class Rates(RateRules):
+    """
+    Weight a minute and address for each product, and counts of new orders. What stands here holds until exchangeInfo
+    has told the venue's own; response headers tell what was used.
+    """
+
+    def __init__(self) -> None:
+        self._named: dict[str, dict[str, Limit]] = {"fapi": {}, "api": {}}
+        self._orders: dict[str, tuple[Cost, ...]] = {}
+        self._put("fapi", [("", 2_400, 60), ("10s", 300, 10), ("1m", 1_200, 60)])
+        self._put("api", [("", 6_000, 60), ("10s", 50, 10), ("1d", 160_000, 86_400)])
+
+    def learn(self, host: str, body: bytes) -> None:
+        """The limits that ``exchangeInfo`` publishes; what cannot be read leaves ours as they are."""
+        try:
+            told = _LIMITS.decode(body).rate_limits
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            return
+        found = []
+        for each in told:
+            kind = {"REQUEST_WEIGHT": "", "ORDERS": f"{each.interval_num}{each.interval[:1].lower()}"}.get(
+                each.rate_limit_type
+            )
+            secs = each.interval_num * _SECS.get(each.interval, 0)
+            if kind is not None and secs > 0 and each.limit > 0:
+                found.append((kind, each.limit, secs))
+        self._put(host, found)
+
+    def _put(self, host: str, limits: Sequence[tuple[str, int, float]]) -> None:
+        own = self._named[host]
+        for kind, most, secs in limits:
+            name = f"{host} orders {kind}" if kind else f"{host} weight"
+            own[name] = Limit(name, most, secs)
+        self._orders[host] = tuple(Cost(name) for name in own if " orders " in name)
+        self.limits = tuple(limit for each in self._named.values() for limit in each.values())
+
+    def cost(self, call: HttpCall) -> Sequence[Cost]:
+        path, _, query = call.path.partition("?")
+        named = "symbol=" in query or any(name == "symbol" for name, _ in call.params)
+        weights = _WEIGHTS[call.host].get(f"{call.method} {path.rpartition('/')[2]}", (1, 1))
+        return (Cost(f"{call.host} weight", weights[not named]),)
+
+    def order_cost(self, symbol: str, *, cancel: bool, rest: bool) -> Sequence[Cost]:
+        host = "fapi" if is_perp(symbol) else "api"
+        if cancel:
+            return (Cost(f"{host} weight"),)
+        weight = _WEIGHTS[host]["POST order"][0]
+        return (*self._orders[host], Cost(f"{host} weight", weight)) if weight else self._orders[host]
+
+    def counts(self, call: HttpCall, reply: HttpReply) -> Sequence[Count]:
+        found = []
+        for name, text in reply.headers.items():
+            if name == _USED and text.isdecimal() and len(text) < 10:
+                found.append(Count(f"{call.host} weight", int(text)))
+            elif name.startswith(_ORDERS) and text.isdecimal() and len(text) < 10:
+                found.append(Count(f"{call.host} orders {name.removeprefix(_ORDERS)}", int(text)))
+        return found
+
 
 PERP_SUFFIX: Final = "_PERP"
 QUOTE: Final = "USDT"

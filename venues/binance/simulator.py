@@ -9,7 +9,7 @@ routes below: a WebSocket method is the same request as its REST path.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from decimal import Decimal
 from typing import Any, Final
 from urllib.parse import unquote_plus
@@ -21,7 +21,8 @@ from core.chance import Chance
 from core.clock import Clock
 from venues.simulation.accounts import Account
 from venues.simulation.app import Peer, Reply, Request
-from venues.simulation.binance_gateway import KEYED, SIGNED, BinanceGateway, Keys, Route, limits_of
+from venues.simulation.binance_gateway import KEYED, SIGNED, BinanceGateway, Keys, Route
+from venues.simulation.binance_limits import LIMITS
 from venues.simulation.binance_markets import PERP_OWNER, PERP_ROWS, SPOT_OWNER, SPOT_ROWS, SUFFIX, listings
 from venues.simulation.binance_rows import BinanceRows
 from venues.simulation.binance_rules import PERP, REFUSED_FOR, SPOT, Params, Refusal
@@ -30,6 +31,7 @@ from venues.simulation.desk import Agenda
 from venues.simulation.engine import MatchingEngine
 from venues.simulation.faults import Faults
 from venues.simulation.forms import read_json
+from venues.simulation.front import Front, quoted
 from venues.simulation.market import Street, summary
 from venues.simulation.records import Order
 
@@ -52,7 +54,7 @@ class Choices(msgspec.Struct, frozen=True, kw_only=True):
     listen_key_ms: int = 3_600_000
 
 
-class BinanceSimulator:
+class BinanceSimulator(Front):
     """
     One Binance with one account.
 
@@ -61,6 +63,7 @@ class BinanceSimulator:
         chance: Seeds the market, the counters and the throwaway keys.
         faults: Asked for engine faults; the shells ask it for theirs.
         speed: Multiplies the activity of the market, nothing else.
+        bases: Coins whose markets are quoted; empty: all.
         balances: Of the spot wallet.
     """
 
@@ -77,6 +80,7 @@ class BinanceSimulator:
         choices: Choices | None = None,
         balances: Mapping[str, Decimal] | None = None,
         clock_offset_ms: int = 0,
+        bases: Collection[str] = (),
     ) -> None:
         self._clock = clock
         self._offset_ms = clock_offset_ms
@@ -110,14 +114,10 @@ class BinanceSimulator:
             venue_ms=self.now_ms,
             cancel_id=lambda order: self._cancel_ids.get(order.id, ""),
         )
-        self._street = Street(self.engine, clock, chance.fork("street"), ANCHORS, speed=speed)
+        self._street = Street(self.engine, clock, chance.fork("street"), quoted(ANCHORS, bases), speed=speed)
         self._countdowns: dict[str, object] = {}
         self._key_dies_ms = 0
-        self._gateway = BinanceGateway(self._make_routes(), self._keys, self.now_ms)
-
-    def now_ms(self) -> int:
-        """The venue's clock."""
-        return self._clock.now_ms() + self._offset_ms
+        self._gateway = BinanceGateway(self._make_routes(), self._keys, self.now_ms, speed)
 
     def _text(self, length: int) -> str:
         return "".join(_ALPHABET[self._texts.integer(0, len(_ALPHABET) - 1)] for _ in range(length))
@@ -136,15 +136,6 @@ class BinanceSimulator:
 
     def ws_closed(self, peer: Peer) -> None:
         self._streams.closed(peer)
-
-    def advance(self) -> None:
-        self._agenda.run(self._clock.now_ms())
-        self._street.advance()
-
-    def next_due_ms(self) -> int:
-        planned = self._agenda.next_ms
-        street = self._street.next_due_ms()
-        return street if planned is None else min(planned, street)
 
     def http(self, request: Request) -> Reply:
         return self._gateway.http(request)
@@ -167,6 +158,19 @@ class BinanceSimulator:
     def expire_listen_key(self) -> None:
         """Let the listen key die now."""
         self._streams.expire_listen_key()
+
+    def expire_login(self, ms: int) -> bool:
+        """The perp account's listen key dies, and the spot account's subscriptions end; both sockets stay open."""
+        self._streams.expire_listen_key()
+        self._streams.end_subscriptions()
+        return True
+
+    def refused_login(self, asked: Request | str) -> Reply | str | None:
+        return self._gateway.refused_login(asked)
+
+    def forced(self, origin: str) -> tuple[str, Mapping[str, Any]]:
+        client_id = "adl_autoclose" if origin == "deleverage" else f"autoclose-{self.now_ms()}"
+        return client_id, {"tif": "IOC", "type": "LIMIT", "stp": "NONE"}
 
     def shut_down(self) -> None:
         """Announce to every stream that its connection will end."""
@@ -230,7 +234,7 @@ class BinanceSimulator:
             head |= {"futuresType": "U_MARGINED"}
             head |= {"assets": [{"asset": "USDT", "marginAvailable": True, "autoAssetExchange": "-100"}]}
         shown = [row for symbol, row in rows.items() if symbol in wanted]
-        return head | {"rateLimits": list(limits_of(params.perp)), "symbols": shown}
+        return head | {"rateLimits": list(LIMITS[params.perp]), "symbols": shown}
 
     def _each(self, params: Params, row: Callable[[str], dict[str, Any]]) -> Any:
         """One row with ``symbol``, an array without; spot also takes ``symbols``."""
@@ -310,10 +314,6 @@ class BinanceSimulator:
             return self._rows.perp_order(order)
         usual = "ACK" if ticket.notes["type"] == "LIMIT_MAKER" else "FULL"
         return self._rows.spot_order(order, params.text("newOrderRespType") or usual)
-
-    def _portion(self) -> Decimal | None:
-        rule = self.faults.engine("match")
-        return None if rule is None else rule.params["fraction"]
 
     def _find(self, params: Params, absent: str) -> Order:
         """The order that a request names; the latest under a client id that was used again."""

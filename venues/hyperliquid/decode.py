@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from decimal import Decimal
+from functools import partial
 from typing import Annotated, Final, Literal, TypeAlias
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from core.precision import OffGrid, bounded, unsigned
-from venues.errors import WireError
 from venues.events import (
     Answered,
     BalanceSeen,
@@ -36,27 +36,23 @@ from venues.events import (
 )
 from venues.hyperliquid import refusals
 from venues.hyperliquid.facts import ABILITIES, coin
+from venues.readings import AMOUNTS, BROKEN, EXCERPT_CHARS, UNSIGNED, Millis, Readings, excerpt, reading
 
-_EXCERPT_CHARS: Final = 500
-# 9999-12-31: later times are no times.
-_MAX_MS: Final = 253_402_300_799_999
 _CLOID: Final = re.compile(r"0x[0-9a-fA-F]{32}", re.ASCII)
 # An error frame repeats the request that it is about, id included.
 _POST_ID: Final = re.compile(r'"method"\s*:\s*"post".*?"id"\s*:\s*(\d{1,18})|post requests id=(\d{1,18})', re.ASCII)
 
 Side: TypeAlias = Literal["B", "A"]
-Millis: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=_MAX_MS)]
 Id: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
 Markets: TypeAlias = Mapping[str, MarketFacts]
 
-# Everything that bytes from outside can make the code below raise.
-_BROKEN: Final = (msgspec.MsgspecError, ValueError, ArithmeticError, LookupError, RecursionError)
+_reading: Final = partial(reading, "Hyperliquid")
 
 
 # -- shapes
 
 
-class OrderRow(msgspec.Struct, rename="camel"):
+class OrderRow(msgspec.Struct, rename="camel", gc=False):
     """An order of any reading or stream. ``orig_sz`` and ``cloid`` are missing in rows of 2023."""
 
     coin: str
@@ -66,10 +62,10 @@ class OrderRow(msgspec.Struct, rename="camel"):
     oid: Id
     timestamp: Millis
     orig_sz: str | None = None
-    cloid: str | None = None
+    cloid: str | UnsetType | None = UNSET
 
 
-class StatusRow(msgspec.Struct, rename="camel"):
+class StatusRow(msgspec.Struct, rename="camel", gc=False):
     """An order with its state: a row of ``orderUpdates``, ``orderStatus`` or ``historicalOrders``."""
 
     order: OrderRow
@@ -82,7 +78,7 @@ class _StatusAnswer(msgspec.Struct):
     order: StatusRow | None = None
 
 
-class FillRow(msgspec.Struct, rename="camel"):
+class FillRow(msgspec.Struct, rename="camel", gc=False):
     """A trade. Rows of 2023 have neither ``tid`` nor ``feeToken``."""
 
     coin: str
@@ -137,7 +133,7 @@ class _SpotState(msgspec.Struct):
     balances: list[_Balance]
 
 
-class _Level(msgspec.Struct):
+class _Level(msgspec.Struct, gc=False):
     px: str
 
 
@@ -147,7 +143,7 @@ class _Book(msgspec.Struct):
     levels: tuple[list[_Level], list[_Level]]
 
 
-class _BestPrices(msgspec.Struct):
+class _BestPrices(msgspec.Struct, gc=False):
     coin: str
     time: Millis
     bbo: tuple[_Level | None, _Level | None]
@@ -167,6 +163,8 @@ class _Role(msgspec.Struct):
 
 
 class _Frame(msgspec.Struct):
+    """A message of a channel that is none of :data:`_Often`."""
+
     channel: str
     data: msgspec.Raw = msgspec.Raw(b"")
 
@@ -195,6 +193,25 @@ class _Post(msgspec.Struct):
     response: _PostResponse
 
 
+class _BboFrame(msgspec.Struct, tag_field="channel", tag="bbo", gc=False):
+    data: _BestPrices
+
+
+class _OrdersFrame(msgspec.Struct, tag_field="channel", tag="orderUpdates", gc=False):
+    data: list[StatusRow]
+
+
+class _FillsFrame(msgspec.Struct, tag_field="channel", tag="userFills", gc=False):
+    data: _Fills
+
+
+class _PostFrame(msgspec.Struct, tag_field="channel", tag="post", gc=False):
+    data: _Post
+
+
+_Often: TypeAlias = _BboFrame | _OrdersFrame | _FillsFrame | _PostFrame
+
+
 class _Subscription(msgspec.Struct):
     type: str
 
@@ -215,11 +232,9 @@ _time: Final = msgspec.json.Decoder(_Time)
 _role: Final = msgspec.json.Decoder(_Role)
 _word: Final = msgspec.json.Decoder(str)
 _frame: Final = msgspec.json.Decoder(_Frame)
-_fills_frame: Final = msgspec.json.Decoder(_Fills)
+_often: Final = msgspec.json.Decoder(_Often)
 _clearinghouse_frame: Final = msgspec.json.Decoder(_ClearinghouseFrame)
 _spot_frame: Final = msgspec.json.Decoder(_SpotFrame)
-_bbo: Final = msgspec.json.Decoder(_BestPrices)
-_post: Final = msgspec.json.Decoder(_Post)
 _subscribed: Final = msgspec.json.Decoder(_Subscribed)
 
 
@@ -344,22 +359,15 @@ class Stand:
 def frame(data: str | bytes, markets: Markets, stand: Stand) -> Sequence[StreamEvent]:
     """Events in one message. Never raises."""
     try:
+        return _often_seen(_often.decode(data), markets, stand)
+    except BROKEN:
+        # Another channel, or something odd about it: found out, and told, below.
+        pass
+    try:
         message = _frame.decode(data)
         match message.channel:
-            case "bbo":
-                best = _bbo.decode(message.data)
-                facts = markets.get(best.coin)
-                return () if facts is None else (_book_seen(facts, *best.bbo, best.time, Source.WS),)
-            case "post":
-                return (_answered(_post.decode(message.data)),)
-            case "orderUpdates":
-                rows = _history.decode(message.data)
-                return [
-                    _status_seen(row, markets[row.order.coin], Source.WS) for row in rows if row.order.coin in markets
-                ]
-            case "userFills":
-                fills = _fill_events(_fills_frame.decode(message.data), markets, stand)
-                return [*fills, *_confirmed("userFills", stand)]
+            case "bbo" | "orderUpdates" | "userFills" | "post":
+                return _often_seen(_often.decode(data), markets, stand)
             case "clearinghouseState":
                 events = _clearinghouse_events(_clearinghouse_frame.decode(message.data), stand)
                 return [*events, *_confirmed("clearinghouseState", stand)]
@@ -375,8 +383,23 @@ def frame(data: str | bytes, markets: Markets, stand: Stand) -> Sequence[StreamE
         return ()
     except LookupError as broken:
         return (Unreadable(why=f"unknown word {str(broken)[:80]}", text=excerpt(data)),)
-    except _BROKEN as broken:
-        return (Unreadable(why=str(broken)[:_EXCERPT_CHARS], text=excerpt(data)),)
+    except BROKEN as broken:
+        return (Unreadable(why=str(broken)[:EXCERPT_CHARS], text=excerpt(data)),)
+
+
+def _often_seen(told: _Often, markets: Markets, stand: Stand) -> Sequence[StreamEvent]:
+    if type(told) is _FillsFrame:
+        fills = _fill_events(told.data, markets, stand)
+        return [*fills, *_confirmed("userFills", stand)] if stand.unconfirmed else fills
+    if type(told) is _BboFrame:
+        best = told.data
+        facts = markets.get(best.coin)
+        return () if facts is None else (_book_seen(facts, *best.bbo, best.time, _WS),)
+    if type(told) is _OrdersFrame:
+        rows = [row for row in told.data if row.order.coin in markets]
+        return [_order_seen(row.order, row.status, row.status_timestamp, markets[row.order.coin], _WS) for row in rows]
+    assert type(told) is _PostFrame
+    return (_answered(told.data),)
 
 
 def _answered(post: _Post) -> Answered:
@@ -399,7 +422,7 @@ def _refused(sentence: str, data: str | bytes) -> Sequence[StreamEvent]:
         body = (sentence if number[2] else "Failed to deserialize: " + sentence).encode()
         return (Answered(request_id=number[1] or number[2], status=status, body=body),)
     code = refusals.code_of(sentence)
-    hint = f"Hyperliquid refused a request on the stream: {sentence[:_EXCERPT_CHARS]}"
+    hint = f"Hyperliquid refused a request on the stream: {sentence[:EXCERPT_CHARS]}"
     return (LineRefused(code=code, hint=hint, raw=excerpt(data)),)
 
 
@@ -415,6 +438,16 @@ def _fill_events(told: _Fills, markets: Markets, stand: Stand) -> Sequence[Strea
     # The snapshot repeats history at each subscription; what was missed is read over REST after a break.
     if told.is_snapshot:
         return ()
+    if len(told.fills) == 1:
+        (row,) = told.fills
+        facts = markets.get(row.coin)
+        if facts is None:
+            return ()
+        fill = _fill_seen(row, facts, _WS)
+        if facts.kind != "perp":
+            return (fill,)
+        stand.held.add(row.coin)
+        return (fill, PositionSeen(symbol=row.coin, quantity=_held_after(row), engine_us=fill.engine_us))
     known = [row for row in told.fills if row.coin in markets]
     events: list[StreamEvent] = [_fill_seen(row, markets[row.coin], Source.WS) for row in known]
     # The state of the account follows seconds later, but each fill says what the position was before it. Fills of one
@@ -422,11 +455,16 @@ def _fill_events(told: _Fills, markets: Markets, stand: Stand) -> Sequence[Strea
     for symbol in dict.fromkeys(row.coin for row in known if markets[row.coin].kind == "perp"):
         rows = [row for row in known if row.coin == symbol]
         before = {bounded(row.start_position) for row in rows}
-        after = [bounded(row.start_position) + bounded(row.sz) * (1 if row.side == "B" else -1) for row in rows]
+        after = [_held_after(row) for row in rows]
         last = next((each for each in after if each not in before), after[-1])
         stand.held.add(symbol)
         events.append(PositionSeen(symbol=symbol, quantity=last, engine_us=max(row.time for row in rows) * 1000))
     return events
+
+
+def _held_after(row: FillRow) -> Decimal:
+    before, size = AMOUNTS[row.start_position], AMOUNTS[row.sz]
+    return before + size if row.side == "B" else before - size
 
 
 def _clearinghouse_events(told: _ClearinghouseFrame, stand: Stand) -> Sequence[StreamEvent]:
@@ -461,12 +499,16 @@ def spot_margin(held: Iterable[BalanceSeen], source: Source) -> MarginSeen:
     return MarginSeen(balance=cash.total if cash else zero, available=cash.free if cash else zero, source=source)
 
 
-def client_id(text: str | None) -> int | None:
+def client_id(text: str | UnsetType | None) -> int | None:
     """Our client id in a cloid; None for ids that are not ours."""
-    if text is None or not _CLOID.fullmatch(text):
+    if not isinstance(text, str) or not _CLOID.fullmatch(text):
         return None
     number = int(text, 16)
     return number if 1 <= number <= ABILITIES.max_client_id else None
+
+
+_CLIENT_IDS: Final = Readings(client_id)
+_WS: Final = Source.WS
 
 
 def _status_seen(row: StatusRow, facts: MarketFacts, source: Source) -> OrderSeen:
@@ -475,21 +517,22 @@ def _status_seen(row: StatusRow, facts: MarketFacts, source: Source) -> OrderSee
 
 def _order_seen(row: OrderRow, word: str, at_ms: int, facts: MarketFacts, source: Source) -> OrderSeen:
     """Raises LookupError for an unknown status word, OffGrid for a number off the grid."""
-    left_i = unsigned(row.sz, facts.size_decimals)
-    size_i = left_i if row.orig_sz is None else unsigned(row.orig_sz, facts.size_decimals)
+    sizes = UNSIGNED[facts.size_decimals]
+    left_i = sizes[row.sz]
+    size_i = left_i if row.orig_sz is None else sizes[row.orig_sz]
     filled_i = size_i - left_i
     if filled_i < 0:
         raise OffGrid("more remains than was asked for")
     status, code = refusals.of_status(word, filled_i > 0, left_i == 0)
     return OrderSeen(
         symbol=row.coin,
-        client_id=client_id(row.cloid),
+        client_id=_CLIENT_IDS[row.cloid] if row.cloid else None,
         venue_id=str(row.oid),
         status=status,
         is_ask=row.side == "A",
         size_i=size_i,
         filled_i=filled_i,
-        price_i=unsigned(row.limit_px, facts.price_decimals),
+        price_i=UNSIGNED[facts.price_decimals][row.limit_px],
         reason="" if word in ("open", "triggered", "filled") else word,
         code=code,
         engine_us=at_ms * 1000,
@@ -501,12 +544,12 @@ def _fill_seen(row: FillRow, facts: MarketFacts, source: Source) -> FillSeen:
     return FillSeen(
         symbol=row.coin,
         trade_id=row.trade_id,
-        client_id=client_id(row.cloid),
+        client_id=_CLIENT_IDS[row.cloid] if row.cloid else None,
         venue_id=str(row.oid),
         is_ask=row.side == "A",
-        size_i=unsigned(row.sz, facts.size_decimals),
-        price=bounded(row.px),
-        fee=bounded(row.fee),
+        size_i=UNSIGNED[facts.size_decimals][row.sz],
+        price=AMOUNTS[row.px],
+        fee=AMOUNTS[row.fee],
         fee_asset=coin(row.fee_token),
         is_maker=not row.crossed,
         engine_us=row.time * 1000,
@@ -545,28 +588,13 @@ def _balances(state: _SpotState, source: Source) -> Iterator[BalanceSeen]:
 
 
 def _book_seen(facts: MarketFacts, bid: _Level | None, ask: _Level | None, at_ms: int, source: Source) -> BookSeen:
+    prices = UNSIGNED[facts.price_decimals]
     return BookSeen(
         symbol=facts.symbol,
-        bid_i=None if bid is None else unsigned(bid.px, facts.price_decimals),
-        ask_i=None if ask is None else unsigned(ask.px, facts.price_decimals),
+        bid_i=None if bid is None else prices[bid.px],
+        ask_i=None if ask is None else prices[ask.px],
         # No sequence numbers here; of one block's messages the last one counts.
         seq=at_ms,
         engine_us=at_ms * 1000,
         source=source,
     )
-
-
-def excerpt(data: str | bytes) -> str:
-    """The beginning of a message as text that any file can hold."""
-    raw = data if isinstance(data, bytes) else data[:_EXCERPT_CHARS].encode(errors="replace")
-    return raw[:_EXCERPT_CHARS].decode(errors="replace")
-
-
-@contextmanager
-def _reading(what: str, body: str | bytes) -> Iterator[None]:
-    try:
-        yield
-    except _BROKEN as broken:
-        raise WireError(
-            "UNREADABLE", f"Hyperliquid's {what} cannot be read: {str(broken)[:200]}", raw=excerpt(body)
-        ) from broken

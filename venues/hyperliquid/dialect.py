@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
+from msgspec import UNSET
 
-from venues.dialect import HttpCall, HttpReply, Line, OrderKey, PlaceOrder, Talk, WsText
+from venues.dialect import HttpCall, HttpReply, Line, OrderKey, PlaceOrder, RateRules, Talk, WsText
 from venues.errors import LocalRuleError, OutcomeUnknown, Refused, WireError
 from venues.events import (
     BalanceSeen,
@@ -32,6 +33,7 @@ PAGES: Final = 5
 # Our clock and the venue's never differ by more than this.
 _AGE_MARGIN_MS: Final = 60_000
 _REMEMBERED: Final = 10_000
+_RAW_CHARS: Final = 300
 _TRADING_ROLES: Final = frozenset({"user", "subAccount", "vault"})
 _SPOT_COLLATERAL: Final = frozenset({"unifiedAccount", "portfolioMargin"})
 
@@ -46,6 +48,7 @@ class HyperliquidDialect:
 
     name = facts.NAME
     abilities = facts.ABILITIES
+    rates: RateRules = facts.Rates()
 
     def __init__(self, signer: Signer, address: str, endpoints: Mapping[str, str]) -> None:
         self.markets: Mapping[str, MarketFacts] = {}
@@ -127,7 +130,9 @@ class HyperliquidDialect:
             raise refusals.of_action(ack.error, "order")
         told = ack.resting or ack.filled
         if told is None:
-            raise OutcomeUnknown("IN_DOUBT", "Hyperliquid's answer to the order says nothing we know.", raw=ack.word)
+            raise OutcomeUnknown(
+                "IN_DOUBT", "Hyperliquid's answer to the order says nothing we know.", raw=ack.word[:_RAW_CHARS]
+            )
         filled_i = decode.size(ack.filled.total_sz, self._market(order.symbol)) if ack.filled else 0
         status = Status.OPEN
         if filled_i >= order.size_i:
@@ -160,7 +165,9 @@ class HyperliquidDialect:
         if ack.error is not None:
             raise refusals.of_action(ack.error, "cancel")
         if ack.word != "success":
-            raise WireError("UNREADABLE", "Hyperliquid's answer to the cancel says nothing we know.", raw=ack.word)
+            raise WireError(
+                "UNREADABLE", "Hyperliquid's answer to the cancel says nothing we know.", raw=ack.word[:_RAW_CHARS]
+            )
         return ()
 
     def cancel_all(self, symbol: str) -> Talk[Sequence[OrderSeen]]:
@@ -216,10 +223,17 @@ class HyperliquidDialect:
         """The order's newest row in history; None when the history reaches back to before it was sent."""
         reply = yield encode.info("historicalOrders", user=self._address)
         rows = decode.history(_answer(reply))
-        mine = [row for row in rows if decode.client_id(row.order.cloid) == key.client_id]
+        sent_ms = self._nonces.get(key.client_id) or key.sent_ms
+        if any(row.order.cloid is UNSET and row.status_timestamp >= sent_ms - _AGE_MARGIN_MS for row in rows):
+            # Rows of 2023 have none; any later one says at least that there is none.
+            raise WireError("UNREADABLE", "Hyperliquid's order history lacks the client id of an order.")
+        mine = [
+            row
+            for row in rows
+            if decode.client_id(row.order.cloid) == key.client_id or str(row.order.oid) == key.venue_id
+        ]
         if mine:
             return decode.history_row(max(mine, key=lambda row: row.status_timestamp), self.markets)
-        sent_ms = self._nonces.get(key.client_id) or key.sent_ms
         if len(rows) >= ROWS and min(row.status_timestamp for row in rows) > sent_ms - _AGE_MARGIN_MS:
             raise OutcomeUnknown("IN_DOUBT", f"Not among the last {len(rows)} changes, and there are older ones.")
         return None

@@ -6,12 +6,13 @@ Source: the venue's documents and recorded payloads of 2023 to 2026 (README.md t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Annotated, Final, NamedTuple
 
 import msgspec
 
+from venues.dialect import Cost, Count, HttpCall, HttpReply, Limit, RateRules
 from venues.errors import WireError
 from venues.events import MarketFacts
 from venues.interface import Abilities
@@ -45,6 +46,58 @@ ABILITIES: Final = Abilities(
     fence=True,
     dead_man_secs=60,
 )
+
+WEIGHT: Final = "weight"
+_WEIGHTS: Final[Mapping[str, int]] = {
+    **dict.fromkeys(
+        ("l2Book", "allMids", "clearinghouseState", "orderStatus", "spotClearinghouseState", "exchangeStatus"), 2
+    ),
+    "userRole": 60,
+}
+_OTHER_WEIGHT: Final = 20
+_ROWS_PER_WEIGHT: Final = 20
+_ROWS_KINDS: Final = frozenset({"userFills", "userFillsByTime", "historicalOrders"})
+_BATCH_PER_WEIGHT: Final = 40
+
+
+class _Asked(msgspec.Struct):
+    type: str = ""
+
+
+_ASKED: Final = msgspec.json.Decoder(_Asked)
+
+
+class Rates(RateRules):
+    """
+    1,200 of weight a minute and address; actions over the stream share it. Readings of history weigh one more for
+    each 20 rows, which is known afterwards only. The limit of actions per account (10,000 and one for each USDC ever
+    traded) is the venue's to tell.
+    """
+
+    limits = (Limit(WEIGHT, 1_200, 60),)
+
+    def cost(self, call: HttpCall) -> Sequence[Cost]:
+        if call.path == "/exchange":
+            # Batches of cancels: 1, and one more for each 40 in it.
+            return (Cost(WEIGHT, 1 + call.body.count(b'"o":') // _BATCH_PER_WEIGHT),)
+        return (Cost(WEIGHT, _WEIGHTS.get(_kind(call), _OTHER_WEIGHT)),)
+
+    def order_cost(self, symbol: str, *, cancel: bool, rest: bool) -> Sequence[Cost]:
+        return _ACTION
+
+    def counts(self, call: HttpCall, reply: HttpReply) -> Sequence[Count]:
+        if call.path == "/exchange" or _kind(call) not in _ROWS_KINDS:
+            return ()
+        more = reply.body.count(b'"coin":') // _ROWS_PER_WEIGHT
+        return (Count(WEIGHT, more=more),) if more else ()
+
+
+_ACTION: Final = (Cost(WEIGHT),)
+
+
+def _kind(call: HttpCall) -> str:
+    return _ASKED.decode(call.body).type
+
 
 SIGNIFICANT_FIGURES: Final = 5
 _PRICE_DECIMALS: Final = {"perp": 6, "spot": 8}

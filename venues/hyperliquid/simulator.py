@@ -9,7 +9,7 @@ liquidation, builder fees, other dexes, candles, and every rate limit.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
@@ -25,6 +25,7 @@ from venues.simulation.desk import Agenda
 from venues.simulation.engine import MatchingEngine
 from venues.simulation.faults import Faults
 from venues.simulation.forms import json_reply, text_reply
+from venues.simulation.front import Front, quoted
 from venues.simulation.hyperliquid_rows import (
     ANCHORS,
     ASSETS,
@@ -112,7 +113,7 @@ class Refused(Exception):
     """The whole action is refused with this sentence."""
 
 
-class HyperliquidSimulator:
+class HyperliquidSimulator(Front):
     """
     One Hyperliquid with one account, whose own key signs.
 
@@ -121,6 +122,7 @@ class HyperliquidSimulator:
         chance: Seeds the market, the counters and, unless ``key`` (32 bytes) is given, the throwaway key.
         faults: Asked for engine faults; the shells ask it for theirs.
         speed: Multiplies the activity of the market, nothing else.
+        bases: Coins whose markets are quoted; empty: all.
     """
 
     name: str = "hyperliquid"
@@ -137,6 +139,7 @@ class HyperliquidSimulator:
         key: bytes | None = None,
         balances: Mapping[str, Decimal] | None = None,
         clock_offset_ms: int = 0,
+        bases: Collection[str] = (),
     ) -> None:
         self._clock = clock
         self._offset_ms = clock_offset_ms
@@ -164,7 +167,7 @@ class HyperliquidSimulator:
         self._streams = HyperliquidStreams(
             self.engine, self._rows, self._agenda, clock, owner=self.owner, post=self._post, now_ms=self.now_ms
         )
-        self._street = Street(self.engine, clock, chance.fork("street"), ANCHORS, speed=speed)
+        self._street = Street(self.engine, clock, chance.fork("street"), quoted(ANCHORS, bases), speed=speed)
         self._by_cloid: dict[str, int] = {}
         self._switch = 0
         self._info = self._make_info()
@@ -180,10 +183,6 @@ class HyperliquidSimulator:
             **dict.fromkeys(("noop", "setReferrer", "approveBuilderFee"), lambda action: DEFAULT),
         }
 
-    def now_ms(self) -> int:
-        """The venue's clock."""
-        return self._clock.now_ms() + self._offset_ms
-
     # -- what the shells ask
 
     def ws_open(self, peer: Peer, path: str, headers: Mapping[str, str]) -> None:
@@ -196,14 +195,8 @@ class HyperliquidSimulator:
         self._streams.closed(peer)
 
     def advance(self) -> None:
-        self._agenda.run(self._clock.now_ms())
-        self._street.advance()
+        super().advance()
         self._streams.flush()
-
-    def next_due_ms(self) -> int:
-        planned = self._agenda.next_ms
-        street = self._street.next_due_ms()
-        return street if planned is None else min(planned, street)
 
     def http_kind(self, request: Request) -> str:
         body = read_object(request.body)
@@ -221,6 +214,15 @@ class HyperliquidSimulator:
     def bootstrap(self, rest: str, ws: str) -> dict[str, Any]:
         credentials = {"private_key": f"0x{self._key.to_hex()}", "address": self.owner}
         return {"rest": rest, "ws": f"{ws}/ws", "credentials": credentials}
+
+    # -- what a fault lets the venue do
+
+    def refused_login(self, asked: Request | str) -> str | None:
+        """There is no login; an account's stream is refused as to one who watches too many."""
+        return self._streams.refused(asked) if isinstance(asked, str) else None
+
+    def forced(self, origin: str) -> tuple[None, Mapping[str, Any]]:
+        return None, {"tif": "LiquidationMarket"}
 
     # -- requests
 
@@ -389,10 +391,6 @@ class HyperliquidSimulator:
             notes={"tif": tif},
         )
 
-    def _portion(self) -> Decimal | None:
-        rule = self.faults.engine("match")
-        return None if rule is None else rule.params["fraction"]
-
     def _find(self, name: Any) -> Order | None:
         """The order under an oid or a cloid."""
         number = self._by_cloid.get(name.lower()) if isinstance(name, str) else name
@@ -441,7 +439,7 @@ class HyperliquidSimulator:
             raise Refused("Scheduled cancel time too early, must be at least 5 seconds from now.")
         self._switch = armed = self._switch + 1
         if time_ms is not None:
-            self._agenda.at(time_ms - self._offset_ms, lambda: self._fire(armed))
+            self.later(time_ms - self.now_ms(), lambda: self._fire(armed))
         return DEFAULT
 
     def _fire(self, armed: int) -> None:
@@ -511,8 +509,8 @@ class HyperliquidSimulator:
             ),
             "frontendOpenOrders": of(streams.open_orders),
             "orderStatus": self._order_status,
-            "historicalOrders": own(lambda body: streams.history[: -PAGE - 1 : -1]),
-            "userFills": own(lambda body: streams.fills[: -PAGE - 1 : -1]),
+            "historicalOrders": own(lambda body: self._known(streams.history)[: -PAGE - 1 : -1]),
+            "userFills": own(lambda body: self._known(streams.fills)[: -PAGE - 1 : -1]),
             "userFillsByTime": own(self._fills_by_time),
         }
 
@@ -548,7 +546,12 @@ class HyperliquidSimulator:
         if not _whole(start_ms) or not (end_ms is None or _whole(end_ms)):
             raise Malformed("startTime")
         until_ms = 1 << 64 if end_ms is None else end_ms
-        return [row for row in self._streams.fills if start_ms <= row["time"] <= until_ms][:PAGE]
+        return [row for row in self._known(self._streams.fills) if start_ms <= row["time"] <= until_ms][:PAGE]
+
+    def _known(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Those whose order can be read now."""
+        orders = self.engine.orders
+        return [row for row in rows if row.get("order", row)["oid"] in orders]
 
 
 class _PartRefused(Exception):

@@ -8,8 +8,8 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from venues.dialect import HttpCall, HttpReply, Line, OrderKey, PlaceOrder, Talk, WsText
-from venues.errors import LocalRuleError, OutcomeUnknown, Refused
+from venues.dialect import HttpCall, HttpReply, Line, OrderKey, PlaceOrder, RateRules, Talk, WsText
+from venues.errors import LocalRuleError, OutcomeUnknown, Refused, WireError
 from venues.events import (
     Answered,
     BalanceSeen,
@@ -24,7 +24,7 @@ from venues.events import (
     Unreadable,
 )
 from venues.lighter import decode, encode, facts, refusals
-from venues.lighter.decode import OrderRow, TransactionAnswer
+from venues.lighter.decode import OrderRow, PositionsSeen, Told, TransactionAnswer
 from venues.lighter.facts import Listed
 from venues.lighter.sign import CANCEL_ALL, CANCEL_ORDER, CREATE_ORDER, Signer, Transaction
 
@@ -42,6 +42,8 @@ ON_ITS_WAY_MS: Final = 1_000
 """A transaction without an answer counts as on its way for this long, and as lost after it."""
 _ASKED_MS: Final = 30_000
 _REMEMBERED: Final = 10_000
+_OURS: Final = frozenset({TransactionAnswer, PositionsSeen})
+"""What the decoder tells for this dialect only."""
 
 
 class _Sent(msgspec.Struct, frozen=True):
@@ -61,6 +63,7 @@ class LighterDialect:
 
     name = facts.NAME
     abilities = facts.ABILITIES
+    rates: RateRules = facts.Rates()
 
     def __init__(self, signer: Signer, endpoints: Mapping[str, str]) -> None:
         self.markets: Mapping[str, MarketFacts] = {}
@@ -79,6 +82,8 @@ class LighterDialect:
         """Client id → nonce of its latest cancel."""
         self._burnt: dict[int, int] = {}
         """Nonces under which the venue took a transaction that is no submit → when."""
+        self._gone: set[int] = set()
+        """Nonces that were found taken when one of ours was to be burnt."""
         self._asked: dict[str, tuple[str, int]] = {}
         """Request id on the stream → (tx hash, when)."""
         self._asks = 0
@@ -290,11 +295,14 @@ class LighterDialect:
         would have been executed. A nonce that is gone otherwise may be the order's own.
         """
         sent = self._orders.get(key.client_id)
-        if sent is None:
+        if sent is None or (sent.nonce in self._gone and sent.nonce not in self._burnt):
             return False
         reply = yield encode.next_nonce(self._account, self._signer.api_key_index)
         next_nonce = decode.next_nonce(_answer(reply))
-        if sent.nonce not in self._burnt and next_nonce <= sent.nonce:
+        if next_nonce > sent.nonce:
+            # For good: unless it was ours, asking again only costs requests, and a standard account has few.
+            self._gone.add(sent.nonce)
+        elif sent.nonce not in self._burnt:
             fields = encode.cancel(self._listing(key.symbol).number, key.client_id)
             reply = yield encode.send_later(CANCEL_ORDER, fields, Nonce=sent.nonce)
             self._next_nonce = None
@@ -324,25 +332,30 @@ class LighterDialect:
             rows = yield from _pages(
                 lambda cursor: encode.active_orders(self._account, number), decode.order_page, "active orders"
             )
-            found = self._among(rows, key, number)
+            found = self._among(rows, key)
         if found is None:
             rows = yield from _pages(
                 lambda cursor: encode.inactive_orders(self._account, number, cursor),
                 decode.order_page,
                 "ended orders",
             )
-            found = self._among(rows, key, number)
+            found = self._among(rows, key)
         if found is None:
             return None
+        if found.market_index != number or found.client_order_index != key.client_id:
+            raise WireError("UNREADABLE", "Lighter answered with another order.", raw=str(found.order_index))
         seen = decode.order(found, self._numbers)
         if seen is None:
             raise OutcomeUnknown("IN_DOUBT", "Lighter is still working on this order.", raw=found.status)
         return seen
 
-    def _among(self, rows: Sequence[OrderRow], key: OrderKey, market: int) -> OrderRow | None:
-        return next(
-            (row for row in rows if row.client_order_index == key.client_id and row.market_index == market), None
-        )
+    def _among(self, rows: Sequence[OrderRow], key: OrderKey, market: int | None = None) -> OrderRow | None:
+        """``market`` None: a list of one market was asked for, so whatever a row says it is of that one."""
+        for row in rows:
+            same = row.client_order_index == key.client_id or str(row.order_index) == key.venue_id
+            if same and market in (None, row.market_index):
+                return row
+        return None
 
     def open_orders(self, symbol: str | None) -> Talk[Sequence[OrderSeen]]:
         number = None if symbol is None else self._listing(symbol).number
@@ -445,13 +458,18 @@ class LighterDialect:
 
     def decode(self, line: str, data: str | bytes) -> Sequence[StreamEvent]:
         told = decode.frame(data, self._numbers, self._account)
-        if len(told) == 1 and isinstance(told[0], BookSeen):
-            return (told[0],)
+        for each in told:
+            if type(each) in _OURS:
+                return self._translated(told, data)
+        return told  # type: ignore[return-value]
+
+    def _translated(self, told: Sequence[Told], data: str | bytes) -> Sequence[StreamEvent]:
+        """Of what a frame tells: answers matched to their requests, a list of all positions to those that closed."""
         events: list[StreamEvent] = []
         for each in told:
             if isinstance(each, TransactionAnswer):
                 events.append(self._answer_to(each, data))
-            elif isinstance(each, decode.PositionsSeen):
+            elif isinstance(each, PositionsSeen):
                 events += self._all_positions(each.positions)
             else:
                 events.append(each)

@@ -6,13 +6,15 @@ Source: the venue's documents, its SDK and recorded payloads (README.md tells wh
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Final, NamedTuple
 
 import msgspec
 
 from core.precision import MAX_DIGITS, OffGrid, decimal_of
+from venues.dialect import Cost, HttpCall, HttpReply, Limit, RateRules
 from venues.errors import WireError
 from venues.events import MarketFacts
 from venues.interface import Abilities
@@ -55,6 +57,33 @@ ABILITIES: Final = Abilities(
     fence=True,
     ack_is_queued=True,
 )
+
+
+class Rates(RateRules):
+    """
+    Those of a standard account: 60 requests over REST in any minute, and 60 transactions over REST and stream together.
+    No reading tells which kind of account it is; the others have far more.
+    """
+
+    limits = (Limit("requests", 60, 60), Limit("transactions", 60, 60, for_orders=50))
+
+    def cost(self, call: HttpCall) -> Sequence[Cost]:
+        return _SENT if call.path.endswith("/sendTx") else _ASKED
+
+    def order_cost(self, symbol: str, *, cancel: bool, rest: bool) -> Sequence[Cost]:
+        return _SENT if rest else _STREAMED
+
+    def throttled(self, reply: HttpReply) -> bool:
+        return reply.status == 429 or _THROTTLED.search(reply.body, 0, _HEAD) is not None
+
+
+_ASKED: Final = (Cost("requests"),)
+_STREAMED: Final = (Cost("transactions"),)
+_SENT: Final = _ASKED + _STREAMED
+# "Too Many Requests!" and its relatives for single kinds of request.
+_THROTTLED: Final = re.compile(rb'"code": ?2300[0-4][,}]')
+_HEAD: Final = 400
+"""Bytes of an answer in which a refusal has its code."""
 
 
 def venue_symbol(base: str, kind: str) -> str:

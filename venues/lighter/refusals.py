@@ -46,7 +46,9 @@ _CODES: Final[Mapping[int, str]] = {
 }
 _STATUSES: Final[Mapping[int, str]] = {401: "AUTH", 403: "AUTH", 429: "RATE_LIMITED"}
 # The server failed or gave up waiting: the sequencer may have the transaction all the same.
-_UNPROVEN: Final = frozenset({29500, 29501})
+_UNPROVEN: Final = frozenset({408, 425, 29500, 29501})
+# A number of another size is no code of the venue, and says nothing about the order.
+_OWN_CODES: Final = range(10_000, 100_000)
 
 # Ends of an order row: our status for one that never traded, and our code (sheet, section 7).
 _ENDS: Final[Mapping[str, tuple[Status, str]]] = {
@@ -125,9 +127,8 @@ def judge(reply: HttpReply, *, spot: bool = False) -> Verdict:
         # Older servers print their HTTP status as the code; a page of a CDN has no code at all.
         reply.status < 500
         and reply.status not in (408, 425)
-        and word.code not in (0, DONE)
+        and (400 <= word.code < 500 or word.code in _OWN_CODES)
         and word.code not in _UNPROVEN
-        and not 500 <= word.code < 600
     )
     return Verdict(proven, code, raw)
 

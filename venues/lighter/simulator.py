@@ -8,7 +8,7 @@ the order's row. What no recording shows is a switch in :class:`Choices`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
@@ -23,6 +23,7 @@ from venues.simulation.desk import Agenda
 from venues.simulation.engine import MatchingEngine
 from venues.simulation.faults import Faults
 from venues.simulation.forms import Answer, json_reply, read_json, read_query
+from venues.simulation.front import Front, quoted
 from venues.simulation.lighter_forms import (
     CANCEL_ALL,
     CANCEL_ORDER,
@@ -116,7 +117,7 @@ class _Route(NamedTuple):
     handle: Callable[[Mapping[str, str]], Any]
 
 
-class LighterSimulator:
+class LighterSimulator(Front):
     """
     One Lighter with one account that has one API key.
 
@@ -125,6 +126,7 @@ class LighterSimulator:
         chance: Seeds the market, the counters and the throwaway key.
         faults: Asked for engine faults; the shells ask it for theirs.
         speed: Multiplies the activity of the market, nothing else.
+        bases: Coins whose markets are quoted; empty: all.
         private_key: 80 hexadecimal digits, instead of a throwaway key.
     """
 
@@ -142,6 +144,7 @@ class LighterSimulator:
         private_key: str | None = None,
         balances: Mapping[str, Decimal] | None = None,
         clock_offset_ms: int = 0,
+        bases: Collection[str] = (),
     ) -> None:
         self._clock = clock
         self._offset_ms = clock_offset_ms
@@ -193,12 +196,8 @@ class LighterSimulator:
             venue_ms=self.now_ms,
             silent_drops=self.choices.silent_drops,
         )
-        self._street = Street(self.engine, clock, chance.fork("street"), ANCHORS, speed=speed)
+        self._street = Street(self.engine, clock, chance.fork("street"), quoted(ANCHORS, bases), speed=speed)
         self._routes = self._make_routes()
-
-    def now_ms(self) -> int:
-        """The venue's clock."""
-        return self._clock.now_ms() + self._offset_ms
 
     # -- what the shells ask
 
@@ -210,15 +209,6 @@ class LighterSimulator:
 
     def ws_closed(self, peer: Peer) -> None:
         self._streams.closed(peer)
-
-    def advance(self) -> None:
-        self._agenda.run(self._clock.now_ms())
-        self._street.advance()
-
-    def next_due_ms(self) -> int:
-        planned = self._agenda.next_ms
-        street = self._street.next_due_ms()
-        return street if planned is None else min(planned, street)
 
     def http_kind(self, request: Request) -> str:
         name = request.path.removeprefix("/api/v1/")
@@ -248,6 +238,18 @@ class LighterSimulator:
             },
             "symbols": {"perp": "SOL", "spot": "ETH/USDC"},
         }
+
+    # -- what a fault lets the venue do
+
+    def expire_login(self, ms: int) -> bool:
+        self._streams.end_private()
+        return True
+
+    def refused_login(self, asked: Request | str) -> str | None:
+        return self._streams.refused(asked) if isinstance(asked, str) else None
+
+    def forced(self, origin: str) -> tuple[None, Mapping[str, Any]]:
+        return None, {"expiry": 0}
 
     # -- requests
 
@@ -572,10 +574,6 @@ class LighterSimulator:
     def _execute(self, signed: Signed) -> None:
         failure = self._sequencer.execute(signed)
         self._transactions[signed.hash] = (0, failure) if failure else (2, "")
-
-    def _portion(self) -> Decimal | None:
-        rule = self.faults.engine("match")
-        return None if rule is None else rule.params["fraction"]
 
 
 def _kind_of_form(form: Any) -> str:

@@ -10,14 +10,14 @@ they cannot be ours.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from decimal import Decimal
+from functools import partial
 from typing import Final, Literal, TypeAlias
 
 import msgspec
 
-from core.precision import OffGrid, bounded, decimal_of, scaled, scaled_decimal
-from venues.errors import WireError
+from core.precision import OffGrid, bounded, bounded_price, decimal_of, scaled, scaled_decimal
+from venues import readings
 from venues.events import (
     Answered,
     BalanceSeen,
@@ -36,19 +36,23 @@ from venues.events import (
 )
 from venues.okx import refusals
 from venues.okx.facts import ABILITIES
+from venues.readings import AMOUNTS, BROKEN, EXCERPT_CHARS, MAX_MS, UNSIGNED, Readings, excerpt
 
 SETTLE: Final = "USDT"
 """The margin that we report: the coin in which the swaps that we trade are settled."""
 MARGIN_MODE: Final = "cross"
-_EXCERPT_CHARS: Final = 500
-# 9999-12-31: later times are no times.
-_MAX_MS: Final = 253_402_300_799_999
+# 2015-01-01: no order is older.
+_EARLIEST_MS: Final = 1_420_070_400_000
 
 Side: TypeAlias = Literal["buy", "sell"]
 Markets: TypeAlias = Mapping[str, MarketFacts]
 
-# Everything that bytes from outside can make the code below raise.
-_BROKEN: Final = (msgspec.MsgspecError, ValueError, ArithmeticError, LookupError, RecursionError)
+reading: Final = partial(readings.reading, "OKX")
+"""Whatever bytes from outside make its block raise becomes WireError(UNREADABLE)."""
+
+# How a message of the two most frequent channels begins as the venue writes it.
+_BOOK_START: Final = '{"arg":{"channel":"bbo-tbt"'
+_ORDERS_START: Final = '{"arg":{"channel":"orders"'
 
 _STATUS: Final[Mapping[str, Status]] = {
     "live": Status.OPEN,
@@ -62,31 +66,35 @@ _STATUS: Final[Mapping[str, Status]] = {
 # -- shapes
 
 
-class OrderRow(msgspec.Struct, rename="camel"):
-    """An order of REST or of the channel ``orders``; there ``trade_id`` and ``fill_*`` are this message's own trade."""
+class OrderRow(msgspec.Struct, rename="camel", kw_only=True, gc=False):
+    """
+    An order of REST or of the channel ``orders``; there ``trade_id`` and ``fill_*`` are this message's own trade. In
+    the order of the wire, which is read faster so.
+    """
 
+    acc_fill_sz: str
+    cancel_source: str = ""
+    cancel_source_reason: str = ""
+    # Empty where an order has none, and never left out: a look-up goes by it.
+    cl_ord_id: str
+    c_time: str = ""
+    exec_type: str = ""
+    fee: str = ""
+    fee_ccy: str = ""
+    fill_fee: str | None = None
+    fill_fee_ccy: str = ""
+    fill_px: str = ""
+    fill_sz: str = ""
+    fill_time: str = ""
     inst_id: str
     ord_id: str
+    px: str = ""
     side: Side
     state: str
     sz: str
-    acc_fill_sz: str
-    u_time: str
-    c_time: str = ""
-    cl_ord_id: str = ""
-    px: str = ""
     tgt_ccy: str = ""
-    cancel_source: str = ""
-    cancel_source_reason: str = ""
     trade_id: str = ""
-    fill_sz: str = ""
-    fill_px: str = ""
-    fill_time: str = ""
-    fill_fee: str | None = None
-    fill_fee_ccy: str = ""
-    fee: str = ""
-    fee_ccy: str = ""
-    exec_type: str = ""
+    u_time: str
 
 
 class FillRow(msgspec.Struct, rename="camel"):
@@ -145,9 +153,13 @@ class _Time(msgspec.Struct):
     ts: str
 
 
+class _Level(msgspec.Struct, array_like=True, gc=False):
+    px: str
+
+
 class _Book(msgspec.Struct):
-    asks: list[tuple[str, ...]]
-    bids: list[tuple[str, ...]]
+    asks: list[_Level]
+    bids: list[_Level]
     ts: str
 
 
@@ -170,7 +182,28 @@ class _Frame(msgspec.Struct):
     msg: str = ""
 
 
+class _BookArg(msgspec.Struct, rename="camel", gc=False):
+    channel: Literal["bbo-tbt"]
+    inst_id: str
+
+
+class _BookPush(msgspec.Struct):
+    arg: _BookArg
+    data: list[_Book]
+
+
+class _OrdersArg(msgspec.Struct, gc=False):
+    channel: Literal["orders"]
+
+
+class _OrdersPush(msgspec.Struct):
+    arg: _OrdersArg
+    data: list[OrderRow]
+
+
 _envelope: Final = msgspec.json.Decoder(_Envelope)
+_book_push: Final = msgspec.json.Decoder(_BookPush)
+_orders_push: Final = msgspec.json.Decoder(_OrdersPush)
 _frame: Final = msgspec.json.Decoder(_Frame)
 _order: Final = msgspec.json.Decoder(OrderRow)
 _fill: Final = msgspec.json.Decoder(FillRow)
@@ -216,7 +249,8 @@ def countdown_runs(body: bytes) -> bool:
 def order(body: bytes, markets: Markets) -> OrderSeen:
     """``GET /trade/order``."""
     with reading("order", body):
-        return order_seen(_order.decode(_first(body)), markets, Source.REST)
+        row = _order.decode(_first(body))
+        return _order_seen(row, markets[row.inst_id], Source.REST)
 
 
 def order_rows(body: bytes) -> list[OrderRow]:
@@ -228,12 +262,16 @@ def order_rows(body: bytes) -> list[OrderRow]:
 def row_seen(row: OrderRow, markets: Markets) -> OrderSeen:
     """One row of :func:`order_rows`."""
     with reading("list of orders", row.ord_id):
-        return order_seen(row, markets, Source.REST)
+        return _order_seen(row, markets[row.inst_id], Source.REST)
 
 
 def created_ms(row: OrderRow) -> int:
+    """When an order was made: how far back a page of history reaches."""
     with reading("list of orders", row.ord_id):
-        return _ms(row.c_time)
+        at_ms = _ms(row.c_time)
+        if at_ms < _EARLIEST_MS:
+            raise OffGrid("an order older than the venue")
+        return at_ms
 
 
 def fill_rows(body: bytes) -> list[FillRow]:
@@ -255,7 +293,7 @@ def fill(row: FillRow, markets: Markets) -> FillSeen:
             venue_id=row.ord_id,
             is_ask=row.side == "sell",
             size_i=_size(row.fill_sz, markets[row.inst_id]),
-            price=bounded(row.fill_px),
+            price=bounded_price(row.fill_px),
             fee=-bounded(row.fee) or Decimal(0),
             fee_asset=row.fee_ccy,
             is_maker=_IS_MAKER.get(row.exec_type),
@@ -301,6 +339,24 @@ def frame(data: str | bytes, markets: Markets, awaited: set[str]) -> Sequence[St
     ``awaited`` holds the subscriptions that are not confirmed yet (:func:`subscription`); one that this message
     confirms is taken out, and the last one makes the line ready.
     """
+    # The two channels that tell most are read in one go; what is odd about a message is told row by row.
+    try:
+        if isinstance(data, str):
+            if data.startswith(_BOOK_START):
+                book = _book_push.decode(data)
+                facts = markets[book.arg.inst_id]
+                return tuple([_book_seen(row, facts, _WS) for row in book.data])
+            if data.startswith(_ORDERS_START):
+                rows = _orders_push.decode(data).data
+                if len(rows) == 1:
+                    return _order_events(rows[0], markets)
+                return [event for row in rows for event in _order_events(row, markets)]
+    except BROKEN:
+        pass
+    return _row_by_row(data, markets, awaited)
+
+
+def _row_by_row(data: str | bytes, markets: Markets, awaited: set[str]) -> Sequence[StreamEvent]:
     if data in ("pong", b"pong"):
         return ()
     try:
@@ -315,8 +371,8 @@ def frame(data: str | bytes, markets: Markets, awaited: set[str]) -> Sequence[St
             return tuple(_book_seen(_book.decode(raw), facts, Source.WS) for raw in message.data)
     except KeyError as broken:
         return (Unreadable(why=f"unknown market {str(broken)[:80]}", text=excerpt(data)),)
-    except _BROKEN as broken:
-        return (Unreadable(why=str(broken)[:_EXCERPT_CHARS], text=excerpt(data)),)
+    except BROKEN as broken:
+        return (Unreadable(why=str(broken)[:EXCERPT_CHARS], text=excerpt(data)),)
     events: list[StreamEvent] = []
     for raw in message.data:
         # One row that cannot be read must not cost the others.
@@ -333,8 +389,8 @@ def frame(data: str | bytes, markets: Markets, awaited: set[str]) -> Sequence[St
                 told = _margin(account, Source.WS)
                 if told is not None:
                     events.append(told)
-        except _BROKEN as broken:
-            events.append(Unreadable(why=str(broken)[:_EXCERPT_CHARS], text=excerpt(bytes(raw))))
+        except BROKEN as broken:
+            events.append(Unreadable(why=str(broken)[:EXCERPT_CHARS], text=excerpt(bytes(raw))))
     return events
 
 
@@ -359,7 +415,7 @@ def _control(message: _Frame, data: str | bytes, awaited: set[str]) -> Sequence[
             return (LineReady(stage="login"),)
         case "login" | "error":
             # 60012 repeats the frame that it refuses; that of a login has the passphrase in it.
-            words, raw = ("", "") if message.code == "60012" else (message.msg[:_EXCERPT_CHARS], excerpt(data))
+            words, raw = ("", "") if message.code == "60012" else (message.msg[:EXCERPT_CHARS], excerpt(data))
             hint = f"OKX refused a login or subscription ({message.code}): {words or 'invalid request'}"
             return (LineRefused(code=refusals.of_stream(message.code), hint=hint, raw=raw),)
         case "notice":
@@ -375,9 +431,9 @@ def _order_events(row: OrderRow, markets: Markets) -> Sequence[StreamEvent]:
     facts = markets.get(row.inst_id)
     if facts is None:
         return ()
-    seen = order_seen(row, markets, Source.WS)
+    seen = _order_seen(row, facts, _WS)
     # A spot market order may end with a message that says "filled" and carries no trade of its own.
-    size_i = _size(row.fill_sz, facts) if row.trade_id not in ("", "0") else 0
+    size_i = _sizes(facts)[row.fill_sz] if row.trade_id not in ("", "0") else 0
     if not size_i:
         return (seen,)
     fee, fee_asset = row.fill_fee, row.fill_fee_ccy
@@ -393,9 +449,9 @@ def _order_events(row: OrderRow, markets: Markets) -> Sequence[StreamEvent]:
         venue_id=row.ord_id,
         is_ask=seen.is_ask,
         size_i=size_i,
-        price=bounded(row.fill_px),
+        price=AMOUNTS[row.fill_px],
         # Negative is paid here, positive with us; and no minus zero.
-        fee=-bounded(fee or "0") or Decimal(0),
+        fee=-AMOUNTS[fee or "0"] or Decimal(0),
         fee_asset=fee_asset,
         is_maker=_IS_MAKER.get(row.exec_type),
         engine_us=_ms(row.fill_time) * 1000,
@@ -406,26 +462,25 @@ def _order_events(row: OrderRow, markets: Markets) -> Sequence[StreamEvent]:
 _IS_MAKER: Final[Mapping[str, bool]] = {"M": True, "T": False}
 
 
-def order_seen(row: OrderRow, markets: Markets, source: Source) -> OrderSeen:
-    """Raises KeyError for an unknown market or state, OffGrid for a number off the grid."""
-    facts = markets[row.inst_id]
-    status = _STATUS[row.state]
-    filled_i = _size(row.acc_fill_sz, facts)
+def _order_seen(row: OrderRow, facts: MarketFacts, source: Source) -> OrderSeen:
+    """Raises KeyError for an unknown state, OffGrid for a number off the grid."""
+    sizes, status = _sizes(facts), _STATUS[row.state]
+    filled_i = sizes[row.acc_fill_sz]
     reason = code = ""
-    if status is Status.CANCELLED:
+    if status is _CANCELLED:
         reason, code = refusals.end_of(row.cancel_source, row.cancel_source_reason)
         if code == "POST_ONLY_WOULD_CROSS" and not filled_i:
             status = Status.FAILED
     return OrderSeen(
         symbol=row.inst_id,
-        client_id=client_id(row.cl_ord_id),
+        client_id=_CLIENT_IDS[row.cl_ord_id],
         venue_id=row.ord_id,
         status=status,
         is_ask=row.side == "sell",
         # A market order by quote amount, never ours, has its size in another coin.
-        size_i=filled_i if row.tgt_ccy == "quote_ccy" else _size(row.sz, facts),
+        size_i=filled_i if row.tgt_ccy == "quote_ccy" else sizes[row.sz],
         filled_i=filled_i,
-        price_i=_price(row.px, facts) if row.px else None,
+        price_i=UNSIGNED[facts.price_decimals][row.px] if row.px else None,
         reason=reason,
         code=code,
         engine_us=_ms(row.u_time) * 1000,
@@ -475,11 +530,11 @@ def _margin(account: _Account, source: Source) -> MarginSeen | None:
 
 
 def _book_seen(row: _Book, facts: MarketFacts, source: Source) -> BookSeen:
-    at_ms = _ms(row.ts)
+    at_ms, prices = _ms(row.ts), UNSIGNED[facts.price_decimals]
     return BookSeen(
         symbol=facts.symbol,
-        bid_i=_price(row.bids[0][0], facts) if row.bids else None,
-        ask_i=_price(row.asks[0][0], facts) if row.asks else None,
+        bid_i=prices[row.bids[0].px] if row.bids else None,
+        ask_i=prices[row.asks[0].px] if row.asks else None,
         # Not seqId: maintenance may set it back, and every later book would look old.
         seq=at_ms,
         engine_us=at_ms * 1000,
@@ -490,12 +545,18 @@ def _book_seen(row: _Book, facts: MarketFacts, source: Source) -> BookSeen:
 # -- small readings
 
 
+_WS, _CANCELLED = Source.WS, Status.CANCELLED
+
+
 def client_id(text: str) -> int | None:
     """Ours are plain numbers; what other programs use is no id of ours."""
     if not (text.isascii() and text.isdecimal() and len(text) <= 10 and text[0] != "0"):
         return None
     number = int(text)
     return number if number <= ABILITIES.max_client_id else None
+
+
+_CLIENT_IDS: Final = Readings(client_id)
 
 
 def _size(text: str, facts: MarketFacts) -> int:
@@ -511,18 +572,24 @@ def _size(text: str, facts: MarketFacts) -> int:
     return size_i
 
 
-def _price(text: str, facts: MarketFacts) -> int:
-    price_i = scaled(text, facts.price_decimals)
-    if price_i < 0:
-        raise OffGrid(f"{text} is below 0")
-    return price_i
+_SIZES: Final[dict[str, tuple[MarketFacts, Readings[int]]]] = {}
+
+
+def _sizes(facts: MarketFacts) -> Readings[int]:
+    """Texts of this market's sizes that were read before, for as long as it has these facts."""
+    known = _SIZES.get(facts.symbol)
+    if known is None or known[0] is not facts:
+        known = _SIZES[facts.symbol] = (facts, Readings(partial(_size, facts=facts)))
+    return known[1]
 
 
 def _ms(text: str) -> int:
+    if len(text) == 13 and text.isdecimal() and text.isascii():
+        return int(text)
     if not (text.isascii() and text.isdecimal() and len(text) <= 15):
         raise OffGrid(f"{text[:40]!r} is no time")
     value = int(text)
-    if value > _MAX_MS:
+    if value > MAX_MS:
         raise OffGrid(f"{text} is no time")
     return value
 
@@ -530,19 +597,3 @@ def _ms(text: str) -> int:
 def _first(body: bytes) -> msgspec.Raw:
     """The only row of an answer; raises IndexError."""
     return _envelope.decode(body).data[0]
-
-
-def excerpt(data: str | bytes) -> str:
-    """The beginning of a message as text that any file can hold."""
-    raw = data if isinstance(data, bytes) else data[:_EXCERPT_CHARS].encode(errors="replace")
-    return raw[:_EXCERPT_CHARS].decode(errors="replace")
-
-
-@contextmanager
-def reading(what: str, body: str | bytes) -> Iterator[None]:
-    """Whatever bytes from outside make the block raise becomes WireError(UNREADABLE)."""
-    try:
-        yield
-    except _BROKEN as broken:
-        why = str(broken)[:200] or type(broken).__name__
-        raise WireError("UNREADABLE", f"OKX's {what} cannot be read: {why}", raw=excerpt(body)) from broken

@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from venues.dialect import HttpCall, HttpReply, Line, OrderKey, PlaceOrder, Talk, WsText
+from venues.dialect import HttpCall, HttpReply, Line, OrderKey, PlaceOrder, RateRules, Talk, WsText
 from venues.errors import LocalRuleError, OutcomeUnknown, Refused, WireError
 from venues.events import (
     BalanceSeen,
@@ -52,6 +52,7 @@ class OkxDialect:
 
     name = facts.NAME
     abilities = facts.ABILITIES
+    rates: RateRules = facts.Rates()
 
     def __init__(self, signer: Signer) -> None:
         self.markets: Mapping[str, MarketFacts] = {}
@@ -217,7 +218,8 @@ class OkxDialect:
                 reply = yield encode.order_history(key.symbol, kind, after)
                 rows = decode.order_rows(_answer(reply))
                 for row in rows:
-                    if row.cl_ord_id == str(key.client_id) and row.inst_id == key.symbol:
+                    # Whatever else the row says: this market's history was asked for.
+                    if row.cl_ord_id == str(key.client_id) or row.ord_id == key.venue_id:
                         return _expect(decode.row_seen(row, self.markets), key)
                 if len(rows) < encode.PAGE or decode.created_ms(rows[-1]) < oldest_ms:
                     break

@@ -6,13 +6,15 @@ Source: the v5 documents of 2026 and recorded payloads (README.md tells which fa
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Final, NamedTuple
 
 import msgspec
 
 from core.precision import MAX_DIGITS, OffGrid, ceil_to, decimal_of, decimals_of, plain, scaled
+from venues.dialect import Cost, HttpCall, HttpReply, Limit, RateRules
 from venues.errors import WireError
 from venues.events import MarketFacts
 from venues.interface import Abilities
@@ -44,6 +46,52 @@ ABILITIES: Final = Abilities(
     # The venue takes 10 to 120 s; long enough that a slow reconnect does not cost a resting order.
     dead_man_secs=30,
 )
+
+# Requests in a number of seconds, by request. Those of trading are per account and market: we count all markets
+# together, which is never too much.
+_LIMITS: Final[Mapping[str, tuple[int, float]]] = {
+    "POST trade/order": (60, 2),
+    "POST trade/cancel-order": (60, 2),
+    # 300 orders in 2 s; a batch of ours has 20.
+    "POST trade/cancel-batch-orders": (15, 2),
+    "POST trade/cancel-all-after": (1, 1),
+    "GET trade/order": (60, 2),
+    "GET trade/orders-pending": (60, 2),
+    # The venue's page has 40 and 20 readings of history; the sheet has none, so the least of its neighbours.
+    "GET trade/orders-history": (10, 2),
+    "GET trade/fills": (60, 2),
+    "GET trade/fills-history": (10, 2),
+    "GET account/positions": (10, 2),
+    "GET account/balance": (10, 2),
+    "GET account/config": (5, 2),
+    "GET public/instruments": (20, 2),
+    "GET public/time": (10, 2),
+    "GET market/books": (40, 2),
+}
+
+
+class Rates(RateRules):
+    """A limit for each request, told by HTTP 429 or by a code in an answer with HTTP 200."""
+
+    limits = tuple(Limit(name, most, secs) for name, (most, secs) in _LIMITS.items())
+
+    def cost(self, call: HttpCall) -> Sequence[Cost]:
+        name = f"{call.method} {call.path.partition('?')[0].removeprefix('/api/v5/')}"
+        return (Cost(name),) if name in _LIMITS else ()
+
+    def order_cost(self, symbol: str, *, cancel: bool, rest: bool) -> Sequence[Cost]:
+        return _CANCEL if cancel else _PLACE
+
+    def throttled(self, reply: HttpReply) -> bool:
+        return reply.status == 429 or _THROTTLED.search(reply.body, 0, _HEAD) is not None
+
+
+_PLACE: Final = (Cost("POST trade/order"),)
+_CANCEL: Final = (Cost("POST trade/cancel-order"),)
+# Of a whole request or of its only order; 50061 is the sub-account's own limit of orders.
+_THROTTLED: Final = re.compile(rb'"(?:c|sC)ode":"(?:50011|50061)"')
+_HEAD: Final = 400
+"""Bytes of an answer in which a refusal has its code."""
 
 _SUFFIX: Final[Mapping[str, str]] = {"perp": "-USDT-SWAP", "spot": "-USDT"}
 

@@ -73,9 +73,10 @@ _UNPROVEN: Final = frozenset(
         "51412",
     }
 )
+_LENGTH: Final = 5
+"""Each of the venue's numbers that says no is so long, and begins with 5 or 6."""
 # Request Timeout, Too Early: the answer came from in front of the engine and says nothing about it.
 _UNPROVEN_STATUSES: Final = frozenset({408, 425})
-_NO_PROBLEM: Final = frozenset({"", "0"})
 # The code of these is in the rows: all failed, some failed.
 _IN_ROWS: Final = frozenset({"0", "1", "2"})
 
@@ -131,9 +132,9 @@ def judge(reply: HttpReply, *, spot: bool = False) -> Verdict:
     """Read an answer that is a "no" as a whole. Never raises, whatever the bytes."""
     try:
         body = _BODY.decode(reply.body)
-        venue_code, text = body.code, body.msg
+        venue_code, text, taken = body.code, body.msg, any(row.s_code == "0" for row in body.data)
     except (msgspec.MsgspecError, ValueError, RecursionError):
-        venue_code, text = "", ""
+        venue_code, text, taken = "", "", False
     raw = f"{venue_code} {text}".strip()[:_RAW_CHARS] or f"HTTP {reply.status}"
     code = code_of(venue_code, text, spot=spot)
     if reply.status == 429 and venue_code != "50013":
@@ -143,9 +144,8 @@ def judge(reply: HttpReply, *, spot: bool = False) -> Verdict:
         reply.status < 500
         and reply.status not in _UNPROVEN_STATUSES
         # A CDN's page has no code; code 0 or 1 without a row says nothing about the order.
-        and venue_code not in _NO_PROBLEM
-        and venue_code not in _IN_ROWS
-        and venue_code not in _UNPROVEN
+        and _says_no(venue_code)
+        and not taken
     )
     return Verdict(proven, code, raw, venue_code)
 
@@ -154,8 +154,12 @@ def judge_row(row: Row, *, spot: bool = False) -> Verdict:
     """Read the row of one order that did not succeed."""
     number = f"{row.s_code}/{row.sub_code}" if row.sub_code else row.s_code
     raw = f"{number} {row.s_msg}".strip()[:_RAW_CHARS]
-    proven = row.s_code not in _UNPROVEN and row.s_code not in _NO_PROBLEM
-    return Verdict(proven, code_of(row.s_code, row.s_msg, spot=spot), raw, row.s_code)
+    return Verdict(_says_no(row.s_code), code_of(row.s_code, row.s_msg, spot=spot), raw, row.s_code)
+
+
+def _says_no(venue_code: str) -> bool:
+    """Proof that nothing happened: one of the venue's own numbers, and none of those that leave it open."""
+    return len(venue_code) == _LENGTH and venue_code[0] in "56" and venue_code not in _UNPROVEN
 
 
 def code_of(venue_code: str, text: str, *, spot: bool = False) -> str:

@@ -8,7 +8,7 @@ margin, isolated margin, algo orders, funding payments, liquidation, rate limits
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
@@ -23,6 +23,7 @@ from venues.simulation.desk import Agenda
 from venues.simulation.engine import MatchingEngine
 from venues.simulation.faults import Faults
 from venues.simulation.forms import Answer, json_reply, read_json, read_query
+from venues.simulation.front import Front, quoted
 from venues.simulation.market import Street
 from venues.simulation.okx_forms import (
     CLIENT_ID,
@@ -96,7 +97,7 @@ class Route(NamedTuple):
     """From the query or body to the ``data`` of the answer, or to the whole Reply."""
 
 
-class OkxSimulator:
+class OkxSimulator(Front):
     """
     One OKX with one account.
 
@@ -105,6 +106,7 @@ class OkxSimulator:
         chance: Seeds the market, the counters and the throwaway credentials.
         faults: Asked for engine faults; the shells ask it for theirs.
         speed: Multiplies the activity of the market, nothing else.
+        bases: Coins whose markets are quoted; empty: all.
     """
 
     name: str = "okx"
@@ -120,6 +122,7 @@ class OkxSimulator:
         choices: Choices | None = None,
         balances: Mapping[str, Decimal] | None = None,
         clock_offset_ms: int = 0,
+        bases: Collection[str] = (),
     ) -> None:
         self._clock = clock
         self._offset_ms = clock_offset_ms
@@ -162,12 +165,8 @@ class OkxSimulator:
             execute=self._execute,
             venue_ms=self.now_ms,
         )
-        self._street = Street(self.engine, clock, chance.fork("street"), ANCHORS, speed=speed)
+        self._street = Street(self.engine, clock, chance.fork("street"), quoted(ANCHORS, bases), speed=speed)
         self._routes = self._make_routes()
-
-    def now_ms(self) -> int:
-        """The venue's clock."""
-        return self._clock.now_ms() + self._offset_ms
 
     # -- what the shells ask
 
@@ -179,15 +178,6 @@ class OkxSimulator:
 
     def ws_closed(self, peer: Peer) -> None:
         self._streams.closed(peer)
-
-    def advance(self) -> None:
-        self._agenda.run(self._clock.now_ms())
-        self._street.advance()
-
-    def next_due_ms(self) -> int:
-        planned = self._agenda.next_ms
-        street = self._street.next_due_ms()
-        return street if planned is None else min(planned, street)
 
     def http_kind(self, request: Request) -> str:
         route = self._routes.get((request.method, request.path))
@@ -209,6 +199,23 @@ class OkxSimulator:
             "credentials": dict(self.credentials),
             "symbols": {"perp": "SOL-USDT-SWAP", "spot": "SOL-USDT"},
         }
+
+    # -- what a fault lets the venue do
+
+    def expire_login(self, ms: int) -> bool:
+        """Nothing expires here but the server: it asks the client to reconnect, and closes later."""
+        self._streams.ask_to_reconnect(ms)
+        return True
+
+    def refused_login(self, asked: Request | str) -> str | None:
+        return self._streams.refused(asked) if isinstance(asked, str) else None
+
+    def maintenance(self) -> Reply:
+        words = "Service temporarily unavailable. Please try again later."
+        return json_reply({"code": "50001", "data": [], "msg": words}, 503)
+
+    def forced(self, origin: str) -> tuple[None, Mapping[str, Any]]:
+        return None, {"ordType": "ioc", "stpMode": "", "tag": "", "tdMode": "cross", "tgtCcy": "", "quiet": True}
 
     # -- requests
 
@@ -440,10 +447,6 @@ class OkxSimulator:
         if not price_i or price_i % listing.tick_i:
             raise Refusal("PRECISION")
         return price_i
-
-    def _portion(self) -> Decimal | None:
-        rule = self.faults.engine("match")
-        return None if rule is None else rule.params["fraction"]
 
     def _find(self, fields: Mapping[str, Any]) -> Order | None:
         """The order that a request names by ordId, which wins, or by clOrdId. Raises Refusal for no id or market."""

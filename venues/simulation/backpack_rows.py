@@ -169,6 +169,9 @@ def naive_time(us: int) -> str:
     return iso_utc(us // 1000).removesuffix("Z")
 
 
+ORIGINS: Final = {"": "USER", "liquidate": "LIQUIDATION_AUTOCLOSE", "deleverage": "ADL_AUTOCLOSE"}
+
+
 def side_word(is_ask: bool) -> str:
     return "Ask" if is_ask else "Bid"
 
@@ -257,7 +260,7 @@ class BackpackRows:
         grid = listing.price_decimals + listing.size_decimals
         data: dict[str, Any] = {
             "E": us + EMIT_LAG_US,
-            "O": "USER",
+            "O": ORIGINS[order.origin],
             "S": side_word(order.is_ask),
             "T": us,
             "V": order.notes["stp"],

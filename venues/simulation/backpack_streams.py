@@ -138,6 +138,13 @@ class BackpackStreams:
                         data = self._rows.position_update(symbol, self._engine.stamp())
                         peer.send(json_text({"data": data, "stream": stream}))
 
+    def refused(self, text: str) -> str | None:
+        """A frame that opens private streams, refused; None for any other."""
+        if '"signature"' not in text:
+            return None
+        code, message = INVALID_SIGNATURE
+        return json_text({"error": {"code": code, "message": message}, "id": read_json(text).get("id")})
+
     def _problem(self, streams: list[str], signature: Any) -> tuple[int, str] | None:
         """Why these streams are refused. A frame is taken whole or not at all."""
         for stream in streams:

@@ -17,7 +17,7 @@ from nacl.exceptions import BadSignatureError
 from nacl.signing import SigningKey
 
 from venues.simulation.app import Reply, Request
-from venues.simulation.binance_markets import PERP_LIMITS, SPOT_LIMITS
+from venues.simulation.binance_limits import Counts, OverLimit
 from venues.simulation.binance_rules import Params, Refusal, missing, refusal
 from venues.simulation.binance_streams import Session, echo_of, read_frame
 from venues.simulation.desk import json_text
@@ -56,14 +56,17 @@ class BinanceGateway:
     Args:
         routes: By method and path.
         venue_ms: The venue's clock.
+        speed: How much faster than life the minutes of its limits pass.
     """
 
-    def __init__(self, routes: Mapping[tuple[str, str], Route], keys: Keys, venue_ms: Callable[[], int]) -> None:
+    def __init__(
+        self, routes: Mapping[tuple[str, str], Route], keys: Keys, venue_ms: Callable[[], int], speed: float = 1.0
+    ) -> None:
         self._routes = routes
         self._methods = _methods()
         self._keys = keys
         self.now_ms = venue_ms
-        self._counts: dict[tuple[str, int], int] = {}
+        self.counts = Counts(venue_ms, speed)
 
     def http_kind(self, request: Request) -> str:
         route = self._routes.get((request.method, request.path))
@@ -74,14 +77,30 @@ class BinanceGateway:
         place = self._methods.get((True, method)) or self._methods.get((False, method))
         return self._routes[place].kind if place else "other"
 
+    def refused_login(self, asked: Request | str) -> Reply | str | None:
+        """A request for a listen key, a logon or a subscription to the account, refused; None for any other."""
+        if isinstance(asked, Request):
+            if (asked.method, asked.path) != ("POST", "/fapi/v1/listenKey"):
+                return None
+            no = refusal(True, "AUTH")
+            return json_reply(no.body, no.status)
+        frame = read_frame(asked) or {}
+        if not str(frame.get("method")).startswith(("session.logon", "userDataStream.subscribe")):
+            return None
+        no = refusal(False, "AUTH")
+        return json_text({"id": echo_of(frame.get("id")), "status": no.status, "error": no.body})
+
     # -- requests over HTTP
 
     def http(self, request: Request) -> Reply:
         perp = request.path.startswith("/fapi")
         route = self._routes.get((request.method, request.path))
+        told: dict[str, str] = {}
         try:
             if route is None:
                 raise refusal(perp, "NO_PATH")
+            named = "symbol=" in request.query
+            told = self.counts.take(perp, request.method, request.path, order=route.kind == "place", named=named)
             query = dict(parse_qsl(request.query, keep_blank_values=True))
             body = request.body.decode("latin-1")
             # On a name clash the query wins.
@@ -89,10 +108,11 @@ class BinanceGateway:
             self._check(
                 route, values, request.headers.get("x-mbx-apikey", ""), _signed_part(request.query) + _signed_part(body)
             )
-            return json_reply(route.handle(Params(values, route.perp)), headers=self._count(route))
+            return json_reply(route.handle(Params(values, route.perp)), headers=told)
         except Refusal as no:
-            retry = {"retry-after": "1"} if no.status == 429 else {}
-            return json_reply(no.body, no.status, headers=self._count(route) | retry)
+            secs = no.retry_secs if isinstance(no, OverLimit) else 1
+            retry = {"retry-after": str(secs)} if no.status == 429 else {}
+            return json_reply(no.body, no.status, headers=told | retry)
 
     def _check(self, route: Route, values: Mapping[str, str], key: str, *payloads: str) -> None:
         """Raises Refusal unless key, time and the signature over one of ``payloads`` are good."""
@@ -153,9 +173,7 @@ class BinanceGateway:
         except Refusal as no:
             answer |= {"status": no.status, "error": no.body}
         if not isinstance(params, dict) or params.get("returnRateLimits") is not False:
-            answer["rateLimits"] = [
-                {**limit, "count": self._counted(session.perp, limit)} for limit in limits_of(session.perp)
-            ]
+            answer["rateLimits"] = self.counts.told(session.perp)
         session.peer.send(json_text(answer))
 
     def _answer(self, session: Session, method: str, values: dict[str, str]) -> Any:
@@ -166,7 +184,7 @@ class BinanceGateway:
             raise Refusal(400, -1122, f"Invalid method: {method}")
         route = self._routes[place]
         self._check_frame(session, route.security, values)
-        self._count(route)
+        self.counts.take(session.perp, *place, order=route.kind == "place", named="symbol" in values)
         return route.handle(Params(values, session.perp))
 
     def _check_frame(self, session: Session, security: str, values: dict[str, str]) -> None:
@@ -221,27 +239,6 @@ class BinanceGateway:
             "userDataStream": session.subscription is not None,
         }
 
-    # -- limits: counted and told, never enforced
-
-    def _count(self, route: Route | None) -> dict[str, str]:
-        perp = route is not None and route.perp
-        weight = ("weight" + perp * "f", self.now_ms() // 60_000)
-        self._counts[weight] = self._counts.get(weight, 0) + 1
-        used = str(self._counts[weight])
-        headers = {"x-mbx-used-weight": used, "x-mbx-used-weight-1m": used}
-        if route is not None and route.kind == "place":
-            for span, secs in (("10s", 10), ("1m" if perp else "1d", 60 if perp else 86_400)):
-                slot = (span + perp * "f", self.now_ms() // (secs * 1000))
-                self._counts[slot] = self._counts.get(slot, 0) + 1
-                headers[f"x-mbx-order-count-{span}"] = str(self._counts[slot])
-        return headers
-
-    def _counted(self, perp: bool, limit: Mapping[str, Any]) -> int:
-        secs = {"SECOND": 10, "MINUTE": 60, "DAY": 86_400}[limit["interval"]]
-        orders = limit["rateLimitType"] == "ORDERS"
-        span = {"SECOND": "10s", "MINUTE": "1m", "DAY": "1d"}[limit["interval"]] if orders else "weight"
-        return self._counts.get((span + perp * "f", self.now_ms() // (secs * 1000)), 0)
-
 
 def _methods() -> dict[tuple[bool, str], tuple[str, str]]:
     """The REST request behind each method of the two WebSocket APIs."""
@@ -256,10 +253,6 @@ def _methods() -> dict[tuple[bool, str], tuple[str, str]]:
     found |= {(False, "openOrders.cancelAll"): ("DELETE", "/api/v3/openOrders")}
     found |= {(False, "account.status"): ("GET", "/api/v3/account"), (False, "myTrades"): ("GET", "/api/v3/myTrades")}
     return found
-
-
-def limits_of(perp: bool) -> tuple[Mapping[str, Any], ...]:
-    return PERP_LIMITS if perp else SPOT_LIMITS
 
 
 def _signed_part(text: str) -> str:

@@ -216,6 +216,14 @@ class BinanceStreams:
             self._send_futures({"e": "listenKeyExpired", "E": self._venue_ms(), "listenKey": self.listen_key})
             self.listen_key = None
 
+    def end_subscriptions(self) -> None:
+        """The spot account's events end though the sessions go on."""
+        for each in self.sessions:
+            if each.subscription is not None:
+                event = {"e": "eventStreamTerminated", "E": self._venue_ms()}
+                each.peer.send(json_text({"subscriptionId": each.subscription, "event": event}))
+                each.subscription = None
+
     def shut_down(self) -> None:
         """Announce the end of every connection, as the venue does before maintenance."""
         event = {"e": "serverShutdown", "E": self._venue_ms()}
@@ -232,7 +240,8 @@ class BinanceStreams:
         match event:
             case Filled(order, fill) if order.owner == PERP_OWNER:
                 self._send_futures(self._rows.trade_lite(order, fill))
-                self._send_futures(self._rows.order_update(order, "TRADE", fill))
+                execution = "CALCULATED" if order.origin == "liquidate" else "TRADE"
+                self._send_futures(self._rows.order_update(order, execution, fill))
             case Filled(order, fill):
                 self._send_spot(self._rows.execution_report(order, "TRADE", fill, ""))
             case Accepted(order) | Cancelled(order) | Expired(order) | Shrunk(order):

@@ -93,14 +93,16 @@ class MatchingEngine:
         self.trades: dict[str, deque[Trade]] = {symbol: deque(maxlen=KEPT_TRADES) for symbol in self.listings}
         self.orders: dict[int, Order] = {}
         self.fills: list[Fill] = []
+        self.moved: dict[tuple[str, str], Decimal] = {}
+        """What came from outside less what left, by account and asset."""
         self._now_us = now_us
         self._tell = listener
         self._clip = clip_reduce_only
         self._portion = portion
         self._next_order_id = first_order_id
         self._next_trade_id = dict.fromkeys(self.listings, first_trade_id)
-        self._by_client: dict[tuple[str, int | str], list[Order]] = {}
-        self._open: dict[str, dict[int, Order]] = {}
+        self.by_client: dict[tuple[str, int | str], list[Order]] = {}
+        self.open: dict[str, dict[int, Order]] = {}
         self._last_us = 0
         self._dirty: dict[tuple[bool, int], None] = {}
         self._top: dict[str, tuple[tuple[int, int] | None, tuple[int, int] | None]] = {}
@@ -112,7 +114,7 @@ class MatchingEngine:
     def open_account(self, account: Account) -> Account:
         """Let an account trade here."""
         self.accounts[account.name] = account
-        self._open[account.name] = {}
+        self.open[account.name] = {}
         return account
 
     def mark(self, symbol: str) -> Decimal:
@@ -137,7 +139,7 @@ class MatchingEngine:
     def worst_i(self, owner: str, symbol: str, *, more_bid: int = 0, more_ask: int = 0) -> int:
         """Largest absolute size that the position may reach if the open orders (and ``more``) fill on one side."""
         bid, ask = more_bid, more_ask
-        for order in self._open[owner].values():
+        for order in self.open[owner].values():
             if order.symbol == symbol and not order.reduce_only:
                 if order.is_ask:
                     ask += order.left_i
@@ -154,15 +156,21 @@ class MatchingEngine:
                 exposures[symbol] = worst
         return self.accounts[owner].margin(self.listings, exposures, self.mark, self.worth)
 
+    def move_money(self, owner: str, asset: str, amount: Decimal) -> None:
+        """Money arrives from outside, or leaves."""
+        self.accounts[owner].balance(asset).free += amount
+        self.moved[owner, asset] = self.moved.get((owner, asset), ZERO) + amount
+        self._tell(BalanceChanged(owner, asset, self.stamp()))
+
     # -- reading
 
     def open_orders(self, owner: str, symbol: str | None = None) -> list[Order]:
         """Live orders, oldest first."""
-        return [order for order in self._open[owner].values() if symbol in (None, order.symbol)]
+        return [order for order in self.open[owner].values() if symbol in (None, order.symbol)]
 
     def by_client_id(self, owner: str, client_id: int | str, symbol: str) -> Order | None:
         """The order under a client id: the live one if any, else the latest."""
-        orders = [order for order in self._by_client.get((owner, client_id), ()) if order.symbol == symbol]
+        orders = [order for order in self.by_client.get((owner, client_id), ()) if order.symbol == symbol]
         live = [order for order in orders if order.live]
         return live[-1] if live else orders[-1] if orders else None
 
@@ -256,39 +264,40 @@ class MatchingEngine:
             self_trade=ticket.self_trade,
             client_id=ticket.client_id,
             notes=ticket.notes,
+            origin=ticket.origin,
         )
         self._next_order_id += 1
         self.orders[order.id] = order
         if order.client_id is not None:
-            self._by_client.setdefault((order.owner, order.client_id), []).append(order)
+            self.by_client.setdefault((order.owner, order.client_id), []).append(order)
         self._tell(Accepted(copy(order)))
         if verdict is not None:
-            self._end(order, State.EXPIRED, verdict)
+            self.end(order, State.EXPIRED, verdict)
             return order
         if not listing.is_perp:
             asset, order.locked = self._reserve(ticket, listing, size_i, walk.value)
             account.lock(asset, order.locked)
             self._tell(BalanceChanged(order.owner, asset, order.updated_us))
-        self._open[order.owner][order.id] = order
+        self.open[order.owner][order.id] = order
         stopped = self._match(order, self._bound(ticket))
         if order.live:
             if stopped is not None:
-                self._end(order, State.EXPIRED, stopped)
+                self.end(order, State.EXPIRED, stopped)
             elif order.price_i is None:
-                self._end(order, State.EXPIRED, walk.stop or Reason.NO_LIQUIDITY)
+                self.end(order, State.EXPIRED, walk.stop or Reason.NO_LIQUIDITY)
             elif order.time_in_force is not TimeInForce.GTC:
-                self._end(order, State.EXPIRED, Reason.IMMEDIATE)
+                self.end(order, State.EXPIRED, Reason.IMMEDIATE)
             else:
                 self.books[order.symbol].side(order.is_ask).join(order)
                 self._touch(order.is_ask, order.price_i)
-        self._flush(order.symbol)
+        self.flush(order.symbol)
         return order
 
     def cancel(self, order: Order) -> None:
         """End a live order; one that has ended stays as it is."""
         if order.live:
-            self._end(order, State.CANCELLED, None)
-            self._flush(order.symbol)
+            self.end(order, State.CANCELLED, None)
+            self.flush(order.symbol)
 
     # -- the street
 
@@ -301,6 +310,8 @@ class MatchingEngine:
             side = self.books[symbol].side(is_ask)
             for price in side.prices():
                 excess = side.levels[price].street - wanted.get(price, 0)
+                if excess <= 0:
+                    continue
                 for order in reversed([each for each in side.levels[price].orders if not each.owner]):
                     if excess <= 0:
                         break
@@ -315,17 +326,25 @@ class MatchingEngine:
                 level = side.levels.get(price)
                 missing = size - (level.street if level else 0)
                 if missing > 0:
-                    order = self._street_order(symbol, is_ask, missing, price)
+                    order = self.street_order(symbol, is_ask, missing, price)
                     # An order that a fault left half filled still stands at a crossing price: do not rest then.
                     if self._match(order, price) is None and order.left_i:
                         side.join(order)
                         self._touch(is_ask, price)
-        self._flush(symbol)
+        self.flush(symbol)
 
     def take(self, symbol: str, *, is_ask: bool, size_i: int, bound_i: int) -> None:
         """The street trades up to ``size_i`` against the book, no worse than ``bound_i``; nothing rests."""
-        self._match(self._street_order(symbol, is_ask, size_i, bound_i), bound_i)
-        self._flush(symbol)
+        self._match(self.street_order(symbol, is_ask, size_i, bound_i), bound_i)
+        self.flush(symbol)
+
+    def hit(self, order: Order, size_i: int) -> None:
+        """The street trades with this very order, wherever it stands in its queue."""
+        assert order.price_i is not None
+        self._trade(
+            self.street_order(order.symbol, not order.is_ask, size_i, order.price_i), order, order.price_i, size_i
+        )
+        self.flush(order.symbol)
 
     # -- inside
 
@@ -334,7 +353,8 @@ class MatchingEngine:
         self._last_us = max(self._now_us(), self._last_us + 1)
         return self._last_us
 
-    def _street_order(self, symbol: str, is_ask: bool, size_i: int, price_i: int) -> Order:
+    def street_order(self, symbol: str, is_ask: bool, size_i: int, price_i: int) -> Order:
+        """An order of nobody's, in no book."""
         return Order(
             id=0,
             owner=STREET,
@@ -394,7 +414,7 @@ class MatchingEngine:
             maker = level.orders[0]
             if taker.owner and maker.owner == taker.owner and taker.self_trade is not SelfTrade.ALLOW:
                 if taker.self_trade is not SelfTrade.TAKER:
-                    self._end(maker, State.EXPIRED, Reason.SELF_TRADE)
+                    self.end(maker, State.EXPIRED, Reason.SELF_TRADE)
                 if taker.self_trade is not SelfTrade.MAKER:
                     return Reason.SELF_TRADE
                 continue
@@ -414,17 +434,21 @@ class MatchingEngine:
         return None
 
     def _trade(self, taker: Order, maker: Order, price_i: int, size_i: int) -> None:
-        listing = self.listings[taker.symbol]
         us = self.stamp()
-        trade_id = self._next_trade_id[taker.symbol]
-        self._next_trade_id[taker.symbol] += 1
         self.books[maker.symbol].side(maker.is_ask).reduce(maker, size_i, leave=size_i == maker.left_i)
         self._touch(maker.is_ask, price_i)
+        self.record(taker, maker, price_i, size_i, us)
+
+    def record(self, taker: Order, maker: Order, price_i: int, size_i: int, us: int) -> None:
+        """Book and tell a trade of two orders, whatever the book says. ``us`` is when it happened."""
+        listing = self.listings[taker.symbol]
+        trade_id = self._next_trade_id[taker.symbol]
+        self._next_trade_id[taker.symbol] += 1
         value = listing.notional(price_i, size_i)
         for order in (maker, taker):
             order.filled_i += size_i
             order.filled_quote += value
-            order.updated_us = us
+            order.updated_us = max(us, order.updated_us)
             if not order.left_i:
                 order.state = State.FILLED
         trade = Trade(
@@ -503,7 +527,7 @@ class MatchingEngine:
             if excess <= 0:
                 continue
             if not covered:
-                self._end(order, State.EXPIRED, Reason.REDUCE_ONLY)
+                self.end(order, State.EXPIRED, Reason.REDUCE_ONLY)
                 continue
             assert order.price_i is not None
             self.books[symbol].side(order.is_ask).reduce(order, excess, leave=False)
@@ -512,7 +536,8 @@ class MatchingEngine:
             order.updated_us = self.stamp()
             self._tell(Shrunk(copy(order)))
 
-    def _end(self, order: Order, state: State, reason: Reason | None) -> None:
+    def end(self, order: Order, state: State, reason: Reason | None) -> None:
+        """End an order; :meth:`flush` then tells what that did to the book."""
         if order.price_i is not None:
             side = self.books[order.symbol].side(order.is_ask)
             level = side.levels.get(order.price_i)
@@ -531,7 +556,7 @@ class MatchingEngine:
 
     def _release(self, order: Order) -> None:
         """Forget a finished order among the open ones and free what it still ties up."""
-        self._open[order.owner].pop(order.id, None)
+        self.open[order.owner].pop(order.id, None)
         if order.locked:
             listing = self.listings[order.symbol]
             self.accounts[order.owner].lock(listing.base if order.is_ask else listing.quote, -order.locked)
@@ -540,7 +565,7 @@ class MatchingEngine:
     def _touch(self, is_ask: bool, price_i: int) -> None:
         self._dirty[(is_ask, price_i)] = None
 
-    def _flush(self, symbol: str) -> None:
+    def flush(self, symbol: str) -> None:
         """Tell the book's changes of one operation as one event."""
         if not self._dirty:
             return

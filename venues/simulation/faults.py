@@ -8,7 +8,8 @@ A fault file (YAML or JSON) is a list of rules::
     - {action: silent, venue: okx, after_ms: 20000, until_ms: 21000, params: {ms: 15000}}
 
 A rule ``on: http`` also strikes requests that come as messages over a stream (orders, cancels), as far as its action
-has a meaning there (:data:`ON_STREAM_REQUESTS`). All rules count the occurrences they match, inside their window of
+has a meaning there (:data:`ON_STREAM_REQUESTS`). A rule ``on: venue`` is something the venue does by itself at the
+moment of a request, which is answered as ever. All rules count the occurrences they match, inside their window of
 time; where several would fire for one occurrence, the first in the list acts. :data:`ACTIONS` says where each action
 may stand and which ``params`` it reads.
 """
@@ -34,8 +35,10 @@ KINDS: Final[Mapping[str, tuple[str, ...]]] = {
     "http": (*WRITES, *READS),
     "ws": ("order", "fill", "position", "balance", "book", "other"),
     "engine": ("place", "cancel", "match"),
+    "login": ("login",),
+    "venue": (*WRITES, *READS),
 }
-"""What may stand in ``kind``, by ``on``; ``*`` is any of them."""
+"""What may stand in ``kind``, by ``on``; ``*`` is any of them. ``venue``: at a request of that kind, which goes on."""
 
 
 class ActionFacts(NamedTuple):
@@ -48,6 +51,7 @@ class ActionFacts(NamedTuple):
 
 _HTTP: Final = {"http": KINDS["http"]}
 _WS: Final = {"ws": KINDS["ws"]}
+_VENUE: Final = {"venue": KINDS["venue"]}
 
 ACTIONS: Final[Mapping[str, ActionFacts]] = {
     "delay": ActionFacts(
@@ -96,11 +100,78 @@ ACTIONS: Final[Mapping[str, ActionFacts]] = {
         "Nothing happens for ms; then the request is executed and its connection breaks. With breaks_ms the "
         "connection breaks after that time already (0: at once), while the request is still on its way.",
     ),
+    "hide_new": ActionFacts(
+        {"http": ("order", "open_orders", "history", "fills")},
+        {"ms": 1000},
+        "The reading answers as if orders that were placed within the last ms did not exist.",
+    ),
+    "late_ack": ActionFacts(
+        {"http": ("place", "cancel")}, {"ms": 500}, "Executed at once; its answer alone comes ms later."
+    ),
+    "early_fill": ActionFacts(
+        {"http": ("place",)},
+        {"fraction": Decimal("0.5"), "ms": 200},
+        "This share of an order that came to rest is traded at once and told; the acknowledgement comes ms later.",
+    ),
+    "late_refusal": ActionFacts(
+        {"http": ("place",)},
+        {"ms": 100},
+        "An order that came to rest is ended ms after its acknowledgement, as post-only orders are that would trade.",
+    ),
+    "late_fill": ActionFacts(
+        {"http": ("cancel",)},
+        {"fraction": Decimal("0.5"), "ms": 1000},
+        "The cancel is told as done; ms later a trade is told that had come before it, of this share of the order.",
+    ),
+    "malformed": ActionFacts(
+        {**_HTTP, **_WS},
+        {"shape": "bytes"},
+        "Nonsense in place of the answer or message: bytes (no UTF-8), text (no JSON) or json (of no known shape).",
+    ),
+    "unknown_word": ActionFacts(
+        {"http": ("order", "open_orders", "history"), "ws": ("order",)},
+        {},
+        "The state of each order in it is a word that the venue never named.",
+    ),
+    "gap": ActionFacts(
+        _WS, {"count": 3}, "This message and the next of its kind, count in all, are lost; their numbers go on."
+    ),
+    "refuse_login": ActionFacts(
+        {"login": ("login",)}, {}, "A login, or what opens a private stream, is refused in the venue's own words."
+    ),
+    "expire_login": ActionFacts(
+        _VENUE,
+        {"ms": 1000},
+        "The private streams end as the venue ends them when a listen key or login is over; where it says so "
+        "beforehand, ms earlier.",
+    ),
+    "maintenance": ActionFacts(
+        _VENUE, {"ms": 5000}, "For ms every request is refused as in maintenance, all streams end and none opens."
+    ),
+    "withdraw": ActionFacts(
+        _VENUE,
+        {"fraction": Decimal("0.0002"), "ms": 10_000},
+        "All but this share of the account's free money and collateral is gone; it comes back after ms (null: never).",
+    ),
+    "liquidate": ActionFacts(
+        _VENUE, {"fraction": Decimal("0.5")}, "The venue closes this share of a perp position with an order of its own."
+    ),
+    "deleverage": ActionFacts(
+        _VENUE, {"fraction": Decimal("0.5")}, "As liquidate, by auto-deleveraging against another account."
+    ),
+    "clock_jump": ActionFacts(_VENUE, {"by_ms": 10_000}, "The venue's clock jumps by by_ms, back where it is below 0."),
+    "clock_drift": ActionFacts(
+        _VENUE, {"ppm": 50_000, "ms": 20_000}, "For ms the venue's clock runs that many millionths too fast or slow."
+    ),
 }
 """Every action a rule may name."""
 
-ON_STREAM_REQUESTS: Final = frozenset({"delay", "drop", "disconnect", "lose_reply", "execute_late"})
+ON_STREAM_REQUESTS: Final = frozenset(
+    {"delay", "drop", "disconnect", "lose_reply", "execute_late"}
+    | {"late_ack", "early_fill", "late_refusal", "late_fill"}
+)
 """Those ``on: http`` that also strike a request which comes over a stream. The others speak of statuses and bodies."""
+SHAPES: Final = ("bytes", "text", "json")
 
 
 class FaultRule(msgspec.Struct, kw_only=True):
@@ -153,6 +224,7 @@ class Faults:
         self.rules: tuple[FaultRule, ...] = tuple(rules)
         self._chance = chance or Chance("faults")
         self._draws = [self._chance.fork(f"rule {place}") for place, _ in enumerate(self.rules, start=1)]
+        self._nonsense = self._chance.fork("nonsense")
         self._clock: Clock | None = None
         self._start_ms = 0
 
@@ -200,6 +272,14 @@ class Faults:
         """What strikes an outgoing stream message of this kind."""
         return self._ask("ws", kind)
 
+    def login(self) -> FaultRule | None:
+        """What strikes a login."""
+        return self._ask("login", "login")
+
+    def venue(self, kind: str, able: Callable[[FaultRule], bool]) -> FaultRule | None:
+        """What the venue itself does now; a rule counts only where ``able`` says that it would change something."""
+        return self._ask("venue", kind, able=able)
+
     def engine(self, kind: str) -> FaultRule | None:
         """
         What a venue's simulator must do to a ``place`` (reject), a ``cancel`` (reject, slow_cancel) or
@@ -207,13 +287,27 @@ class Faults:
         """
         return self._ask("engine", kind)
 
-    def _ask(self, on: str, kind: str, actions: Collection[str] = ACTIONS) -> FaultRule | None:
+    def nonsense(self, shape: str) -> str | bytes:
+        """A message that no venue ever sent."""
+        if shape == "bytes":
+            return b"\xff" + self._nonsense.bytes(self._nonsense.integer(0, 60))
+        if shape == "text":
+            return self._nonsense.bytes(self._nonsense.integer(1, 40)).hex() + "}"
+        return self._nonsense.pick(('{"levitating":[[1],{"a":null}]}', '[["levitating"],[null]]', "42", '"levitating"'))
+
+    def _ask(
+        self,
+        on: str,
+        kind: str,
+        actions: Collection[str] = ACTIONS,
+        able: Callable[[FaultRule], bool] = lambda rule: True,
+    ) -> FaultRule | None:
         if not self.rules:
             return None
         elapsed_ms = self._clock.now_ms() - self._start_ms if self._clock else 0
         struck: FaultRule | None = None
         for rule, draw in zip(self.rules, self._draws, strict=True):
-            if rule.action not in actions or not rule.matches(on, kind, elapsed_ms):
+            if rule.action not in actions or not rule.matches(on, kind, elapsed_ms) or not able(rule):
                 continue
             rule.matched += 1
             if _fires(rule, draw) and struck is None:
@@ -263,6 +357,12 @@ def _whole(low: int, high: int | None = None) -> Callable[[object], int]:
     return read
 
 
+def _signed(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not value or abs(value) > 10**8:
+        raise _Mistake(f"expected a whole number other than 0, found {_shown(value)}")
+    return value
+
+
 def _fraction(value: object) -> Decimal:
     if not isinstance(value, bool) and isinstance(value, int | float | str | Decimal):
         try:
@@ -302,7 +402,14 @@ def _text(value: object) -> str:
     return value
 
 
+def _shape(value: object) -> str:
+    return _word(value, SHAPES)
+
+
 _PARAMS: Final[Mapping[str, Callable[[object], Any]]] = {
+    "by_ms": _signed,
+    "ppm": _signed,
+    "shape": _shape,
     "ms": _whole(0),
     "breaks_ms": _whole(0),
     "count": _whole(2, 100),
@@ -313,6 +420,8 @@ _PARAMS: Final[Mapping[str, Callable[[object], Any]]] = {
     "body": _text,
     "reason": _text,
 }
+_FOR_GOOD: Final = frozenset({("withdraw", "ms")})
+"""Params that may be null though they are a number where nothing is said."""
 _FIELDS: Final[Mapping[str, Callable[[object], Any]]] = {
     "nth": _occurrences,
     "every": _whole(1),
@@ -380,7 +489,7 @@ def _read_params(action: str, row: object, read: Callable[..., Any]) -> dict[str
     for key, value in (read("params", _mapping, row) or {}).items():
         if key not in allowed:
             read(f"params (of {action})", lambda word: _word(word, allowed), key)
-        elif value is None and allowed[key] is None:
+        elif value is None and (allowed[key] is None or (action, key) in _FOR_GOOD):
             values[key] = None
         else:
             values[key] = read(f"params.{key}", _PARAMS[key], value)

@@ -240,7 +240,15 @@ class HyperliquidRows:
             "cloid": fill.client_id,
             "feeToken": TOKEN_OF[fill.fee_asset],
             "twapId": None,
+            **self._liquidation(fill),
         }
+
+    def _liquidation(self, fill: Fill) -> dict[str, Any]:
+        """What a fill says besides when the venue itself made its order."""
+        if not self._engine.orders[fill.order_id].origin:
+            return {}
+        mark = money(self._engine.mark(fill.symbol))
+        return {"liquidation": {"liquidatedUser": self.account.name, "markPx": mark, "method": "market"}}
 
     def trade(self, trade: Trade) -> dict[str, Any]:
         listing = self._engine.listings[trade.symbol]

@@ -172,6 +172,13 @@ class HyperliquidStreams:
         if not done:
             peer.send(frame("error", f"Error parsing JSON into valid websocket request: {text}"))
 
+    def refused(self, text: str) -> str | None:
+        """A subscription to an account's stream, refused; None for any other message."""
+        asked = read_object(text).get("subscription")
+        if not isinstance(asked, dict) or asked.get("type") not in BY_USER:
+            return None
+        return frame("error", f"Cannot track more than {MOST_USERS} total users.")
+
     def _answer(self, peer: Peer, message: Mapping[str, Any]) -> bool:
         number, request = message.get("id"), message.get("request")
         if not isinstance(number, int) or not 0 <= number < 1 << 64 or not isinstance(request, dict):

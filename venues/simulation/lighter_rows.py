@@ -118,6 +118,9 @@ def money(value: Decimal) -> str:
     return f"{value:.6f}"
 
 
+_TRADE_TYPES: Final = {"": "trade", "liquidate": "liquidation", "deleverage": "deleverage"}
+
+
 def by_market(rows: Iterable[dict[str, Any]], key: str) -> dict[str, list[dict[str, Any]]]:
     """Rows grouped by the market's number, as text."""
     grouped: dict[str, list[dict[str, Any]]] = {}
@@ -220,7 +223,7 @@ class LighterRows:
             "trade_id": trade.id,
             "trade_id_str": str(trade.id),
             "tx_hash": f"{trade.id:016x}",
-            "type": "trade",
+            "type": self._trade_type(trade),
             "market_id": NUMBERS[trade.symbol],
             "size": _padded(listing.size(trade.size_i), listing.size_decimals),
             "price": _padded(listing.price(trade.price_i), listing.price_decimals),
@@ -238,6 +241,10 @@ class LighterRows:
             row |= {f"{side}_client_id": client, f"{side}_client_id_str": str(client)}
             row[f"{side}_account_id"] = self.number if order else STRANGER
         return row
+
+    def _trade_type(self, trade: Trade) -> str:
+        sides = (self._engine.orders.get(number) for number in (trade.buyer_order_id, trade.seller_order_id))
+        return _TRADE_TYPES[next((order.origin for order in sides if order is not None), "")]
 
     # -- the account
 

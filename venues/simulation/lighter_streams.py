@@ -44,6 +44,7 @@ _PRIVATE: Final = re.compile(
 )
 # Who watches these without a token: ccxt the trades and the statistics, the SDK's own client the whole account.
 LENIENT: Final = frozenset({"account_all_trades", "user_stats", "account_all"})
+_BAD_TOKEN: Final = (20013, "invalid auth: invalid auth token")
 _KINDS: Final = (
     ("account_all_orders", "order"),
     ("account_orders", "order"),
@@ -170,7 +171,20 @@ class LighterStreams:
         if token is None and private["kind"] in LENIENT and not self._strict:
             return None
         good = isinstance(token, str) and self._token_is_good(token)
-        return None if good else (20013, "invalid auth: invalid auth token")
+        return None if good else _BAD_TOKEN
+
+    def refused(self, text: str) -> str | None:
+        """A subscription with a token, refused; None for any other frame."""
+        return _error(*_BAD_TOKEN) if '"auth"' in text and '"subscribe"' in text else None
+
+    def end_private(self) -> None:
+        """The account's channels end with a word about the token: what the venue does then is in no recording."""
+        for each in self._subscribers:
+            private = [channel for channel in each.streams if _PRIVATE.fullmatch(channel)]
+            for channel in private:
+                del each.streams[channel]
+            if private:
+                each.peer.send(_error(*_BAD_TOKEN))
 
     # -- what is told
 

@@ -113,7 +113,7 @@ class MemoryLink:
 
     def __init__(self, wire: MemoryWire, gate: FaultGate, path: str) -> None:
         self._wire = wire
-        self._inbox: deque[str] = deque()
+        self._inbox: deque[str | bytes] = deque()
         self._stirred = asyncio.Event()
         self._over = asyncio.Event()
         self._why = ""
@@ -145,7 +145,7 @@ class MemoryLink:
         self.end("the stream was closed by this side")
         self._stream.closed()
 
-    def deliver(self, text: str) -> None:
+    def deliver(self, text: str | bytes) -> None:
         """A message has arrived."""
         self._inbox.append(text)
         self._stirred.set()
@@ -165,7 +165,7 @@ class _Outlet:
     def __init__(self, link: MemoryLink) -> None:
         self._link = link
 
-    def send(self, text: str) -> None:
+    def send(self, text: str | bytes) -> None:
         self._link.deliver(text)
 
     def close(self, code: int = 1000, reason: str = "") -> None:

@@ -142,6 +142,9 @@ def side_word(is_ask: bool) -> str:
     return "sell" if is_ask else "buy"
 
 
+CATEGORIES: Final = {"": "normal", "liquidate": "full_liquidation", "deleverage": "adl"}
+
+
 class OkxRows:
     """Prints what the engine knows about one account. ``causes`` names a cancelSource where it is not the user's."""
 
@@ -206,7 +209,7 @@ class OkxRows:
             "avgPx": "" if average is None else plain(round(average, listing.price_decimals + 8)),
             "cTime": str(order.created_us // 1000),
             "cancelSource": self._cause(order)[0],
-            "category": "normal",
+            "category": CATEGORIES[order.origin],
             "clOrdId": "" if order.client_id is None else str(order.client_id),
             "fee": plain(-order.fees),
             "feeCcy": fee_asset,

@@ -33,6 +33,12 @@ from venues.simulation.records import (
 )
 
 PUBLIC_CHANNELS: Final = ("bbo-tbt", "books", "books5", "tickers", "instruments")
+_LOGIN_FAILED: Final = {"event": "error", "code": "60009", "msg": "Login failed.", "connId": "a4d3ae55"}
+_NOTICE: Final = {
+    "event": "notice",
+    "code": "64008",
+    "msg": "The connection will soon be closed for a service upgrade. Please reconnect.",
+}
 PRIVATE_CHANNELS: Final = ("orders", "positions", "account", "balance_and_position")
 _TYPES: Final = ("ANY", "SPOT", "MARGIN", "SWAP", "FUTURES", "OPTION")
 LOGIN_WINDOW_SECS: Final = 30
@@ -173,6 +179,16 @@ class OkxStreams:
     def _send(self, socket: Socket, value: Mapping[str, Any]) -> None:
         socket.heard_ms = self._clock.now_ms()
         socket.peer.send(json_text(value))
+
+    def refused(self, text: str) -> str | None:
+        """A login, refused; None for any other frame."""
+        return json_text(_LOGIN_FAILED) if '"op":"login"' in text.replace(" ", "") else None
+
+    def ask_to_reconnect(self, ms: int) -> None:
+        """The server is about to be changed for another: sockets that have logged in are told, and end in ``ms``."""
+        for socket in [each for each in self._sockets if each.logged_in]:
+            self._control(socket, {}, _NOTICE)
+            self._agenda.at(self._clock.now_ms() + ms, lambda peer=socket.peer: peer.close(1001, ""))  # type: ignore[misc]
 
     def _login(self, socket: Socket, arg: Mapping[str, Any]) -> None:
         problem = self._login_problem(socket, arg)

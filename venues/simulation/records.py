@@ -115,6 +115,8 @@ class Ticket(msgspec.Struct, frozen=True, kw_only=True):
     client_id: int | str | None = None
     notes: Mapping[str, Any] = {}
     """The venue's own fields, carried along untouched."""
+    origin: str = ""
+    """Empty: the account's own order. Else why the venue made it: ``liquidate`` or ``deleverage``."""
 
 
 class Order(msgspec.Struct, kw_only=True, eq=False):
@@ -135,9 +137,12 @@ class Order(msgspec.Struct, kw_only=True, eq=False):
     self_trade: SelfTrade = SelfTrade.TAKER
     client_id: int | str | None = None
     notes: Mapping[str, Any] = {}
+    origin: str = ""
     state: State = State.OPEN
     reason: Reason | None = None
     filled_i: int = 0
+    late_i: int = 0
+    """How much of ``filled_i`` was told only after the order's end had been told without it."""
     filled_quote: Decimal = ZERO
     fees: Decimal = ZERO
     locked: Decimal = ZERO

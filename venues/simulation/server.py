@@ -169,6 +169,8 @@ class _Shell:
                 item = await outlet.queue.get()
                 if isinstance(item, str):
                     await websocket.send_text(item)
+                elif isinstance(item, bytes):
+                    await websocket.send_bytes(item)
                 elif item.code == ABNORMAL:
                     scope["state"]["abort"]()
                     return
@@ -199,9 +201,9 @@ class _Outlet:
     """The gate's outgoing peer: keeps what is to be written."""
 
     def __init__(self) -> None:
-        self.queue: asyncio.Queue[str | _Ending] = asyncio.Queue()
+        self.queue: asyncio.Queue[str | bytes | _Ending] = asyncio.Queue()
 
-    def send(self, text: str) -> None:
+    def send(self, text: str | bytes) -> None:
         self.queue.put_nowait(text)
 
     def close(self, code: int = 1000, reason: str = "") -> None:

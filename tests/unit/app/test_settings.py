@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from app.settings import SETTINGS_CODES, Settings, SettingsError, load_settings, read_account
+from app.settings import SETTINGS_CODES, Settings, SettingsError, load_settings, locks_folder, read_account
 from core.secrets import VAULT
 from execution.caps import Caps
 from runner.heartbeat import Auth, Endpoint, HeartbeatSettings
@@ -96,9 +96,11 @@ price_offset_ticks: 2
 state_dir: a
 runs_dir: b
 logs_dir: c
+locks_dir: d
 log_level: debug
 log_json: true
-caps: {order_notional_usd: 25, total_notional_usd: 1e2, net_exposure_usd: 0.3}
+caps: {order_notional_usd: 25, play_notional_usd: 60, total_notional_usd: 1e2, day_notional_usd: 500.5, \
+net_exposure_usd: 0.3, price_band_bps: 50}
 heartbeat: {interval_secs: 5, timeout_secs: 2, retries: 0, strategy: smoke}
 """)
     assert settings == Settings(
@@ -116,14 +118,64 @@ heartbeat: {interval_secs: 5, timeout_secs: 2, retries: 0, strategy: smoke}
         state_dir=Path("a"),
         runs_dir=Path("b"),
         logs_dir=Path("c"),
+        locks_dir=Path("d"),
         log_level="DEBUG",
         log_json=True,
-        caps=Caps(order_notional_usd=Decimal(25), total_notional_usd=Decimal(100), net_exposure_usd=Decimal("0.3")),
+        caps=Caps(
+            order_notional_usd=Decimal(25),
+            play_notional_usd=Decimal(60),
+            total_notional_usd=Decimal(100),
+            day_notional_usd=Decimal("500.5"),
+            net_exposure_usd=Decimal("0.3"),
+            price_band_bps=50,
+        ),
         heartbeat=HeartbeatSettings(
             interval_secs=5.0, timeout_secs=2.0, retries=0, strategy="smoke", fallback_file=Path("c/heartbeat.jsonl")
         ),
     )
     assert str(settings.qty) == "0.10"
+
+
+@pytest.mark.parametrize(
+    ("text", "bps"),
+    [("", 1_000), ("caps: {order_notional_usd: 5}", 1_000), ("caps: {price_band_bps: null}", None),
+     ("caps:\n  price_band_bps:\n", None), ("caps: {price_band_bps: 1}", 1)],
+)  # fmt: skip
+def test_the_price_band_is_on_unless_it_is_switched_off(load, text, bps):
+    """[client] Ten percent where the config says nothing; null is no band."""
+    assert load(text).caps.price_band_bps == bps
+
+
+@pytest.mark.parametrize("value", ["0", "10001", "1.5", "-1", "ten", "true"])
+def test_a_price_band_is_whole_basis_points(refused, value):
+    """[ours] 1 to 10000; nothing else is guessed at."""
+    (mistake,) = refused(f"caps: {{price_band_bps: {value}}}")
+    assert mistake.code in ("OUT_OF_RANGE", "WRONG_TYPE")
+
+
+@pytest.mark.parametrize(
+    ("text", "environ", "folder"),
+    [
+        ("", {"XDG_STATE_HOME": "/state"}, "/state/roundtrip/locks"),
+        ("", {"XDG_STATE_HOME": "relative"}, "~/.local/state/roundtrip/locks"),
+        ("", {}, "~/.local/state/roundtrip/locks"),
+        ("locks_dir: null", {}, "~/.local/state/roundtrip/locks"),
+        ("locks_dir: mine\nstate_dir: other", {"XDG_STATE_HOME": "/state"}, "mine"),
+    ],
+)
+def test_locks_are_in_one_folder_whatever_the_state_folder_is(load, text, environ, folder):
+    """[client] Per user, so that two runs with different state folders still meet."""
+    assert locks_folder(load(text), environ) == Path(folder).expanduser()
+
+
+def test_a_user_without_a_home_keeps_locks_in_the_state_folder(monkeypatch):
+    """[ours] In a container nobody may have a home; a simulated run must not fail for it."""
+
+    def homeless(self):
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "expanduser", homeless)
+    assert locks_folder(Settings(state_dir=Path("here")), {}) == Path("here/locks")
 
 
 def test_a_flag_of_the_same_name_overrides_the_file(load):

@@ -36,7 +36,7 @@ class Desk(Orders):
         self.double = venue
         self.memory = journal or Journal(":memory:")
         positions = positions or Positions(venue.clock)
-        self.guard = Risk(caps or Caps(), positions)
+        self.guard = Risk(caps or Caps(), positions, self.memory)
         super().__init__(
             venue=venue,
             account="acc",
@@ -74,11 +74,11 @@ class FullDisk(Journal):
         super().__init__(":memory:")
         self.good = good
 
-    def intend(self, intent: Intent, highest_id: int = 2**32 - 1) -> Intent:
+    def intend(self, intent: Intent, highest_id: int = 2**32 - 1, **opening: object) -> Intent:
         if self.good <= 0:
             raise LocalRuleError("HALTED", "cannot write the journal: disk full; nothing was sent")
         self.good -= 1
-        return super().intend(intent, highest_id)
+        return super().intend(intent, highest_id, **opening)
 
 
 def play(story, **desk):

@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -136,6 +137,127 @@ def test_a_number_too_large_for_the_disk_is_refused_and_nothing_is_sent(field):
     assert journal.intend(FRESH).client_id > 0
 
 
+# What the program of the first release wrote, with one order in doubt and one settled.
+OLD_FORMAT = """
+CREATE TABLE IF NOT EXISTS ids (account TEXT PRIMARY KEY, next INTEGER NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS intents (
+  account TEXT NOT NULL, client_id INTEGER NOT NULL, venue TEXT NOT NULL, symbol TEXT NOT NULL,
+  market TEXT NOT NULL, venue_symbol TEXT NOT NULL, is_ask INTEGER NOT NULL, size_i INTEGER NOT NULL,
+  price_i INTEGER, price_decimals INTEGER NOT NULL, size_decimals INTEGER NOT NULL, leg TEXT NOT NULL,
+  created_ms INTEGER NOT NULL, expiry_ms INTEGER NOT NULL, post_only INTEGER NOT NULL,
+  reduce_only INTEGER NOT NULL, venue_id TEXT NOT NULL DEFAULT '', settled_i INTEGER, settled_ms INTEGER,
+  PRIMARY KEY (account, client_id)) STRICT;
+CREATE INDEX IF NOT EXISTS open_intents ON intents (account) WHERE settled_i IS NULL;
+CREATE TABLE IF NOT EXISTS plays (
+  play TEXT PRIMARY KEY, run TEXT NOT NULL, venue TEXT NOT NULL, account TEXT NOT NULL, symbol TEXT NOT NULL,
+  market TEXT NOT NULL, spot_baseline TEXT NOT NULL, started_ms INTEGER NOT NULL, ended_ms INTEGER,
+  verdict TEXT) STRICT;
+INSERT INTO ids VALUES ('acc', 900000000);
+INSERT INTO intents VALUES ('acc', 899999998, 'double', 'SOL', 'perp', 'SOL-P', 0, 100, 14000, 2, 2, 'run/double/1',
+  1767571200000, 1767571205000, 1, 0, 'V1', 40, 1767571201000);
+INSERT INTO intents VALUES ('acc', 899999999, 'double', 'SOL', 'perp', 'SOL-P', 1, 100, NULL, 2, 2, 'run/double/2',
+  1767571200000, 1767571205000, 0, 1, '', NULL, NULL);
+INSERT INTO plays VALUES ('run/double', 'run', 'double', 'acc', 'SOL', 'perp', '0', 1767571200000, NULL, NULL);
+"""
+
+
+def test_a_journal_of_an_older_program_opens_and_keeps_all_it_has(tmp_path):
+    """[client] Ids, intents, plays are as they were; its orders count for nothing in sums it did not keep."""
+    path = tmp_path / "journal.db"
+    old = sqlite3.connect(path)
+    old.executescript(OLD_FORMAT)
+    old.close()
+    for _ in range(2):
+        journal = Journal(path)
+        ((intent, venue_id),) = journal.unsettled()
+        assert (intent.client_id, intent.price_i, intent.reduce_only, venue_id) == (899_999_999, None, True, "")
+        assert journal.settled("acc", "run/double/1") == [(899_999_998, 40)]
+        assert [row["play"] for row in journal.unended_plays("acc")] == ["run/double"]
+        assert journal.opened_between("acc", 0, 2**60) == 0
+        assert journal._db.execute("PRAGMA user_version").fetchone() == (1,)
+        journal.close()
+    journal = Journal(path)
+    fresh = journal.intend(FRESH, opens_usd=Decimal("140.10"), play="run/double")
+    assert fresh.client_id == 900_000_000
+    assert journal.opened_by_play("acc", "run/double") == Decimal("140.10")
+
+
+def test_two_processes_may_open_an_old_journal_at_once(tmp_path):
+    """[ours] The one that comes second finds it done."""
+    path = tmp_path / "journal.db"
+    old = sqlite3.connect(path)
+    old.executescript(OLD_FORMAT)
+    old.close()
+    code = "import sys; sys.path.insert(0, sys.argv[1]); from execution.journal import Journal; Journal(sys.argv[2])"
+    words = [sys.executable, "-c", code, str(ROOT), str(path)]
+    both = [subprocess.Popen(words, stderr=subprocess.PIPE) for _ in range(2)]
+    assert [process.communicate(timeout=30)[1] for process in both] == [b"", b""]
+
+
+def test_a_journal_of_a_newer_program_is_left_alone(tmp_path):
+    """[ours] What this program does not know it must not write into: HALTED with both formats, nothing changed."""
+    path = tmp_path / "journal.db"
+    Journal(path).close()
+    newer = sqlite3.connect(path)
+    newer.execute("PRAGMA user_version = 7")
+    newer.close()
+    with pytest.raises(LocalRuleError, match=r"newer program \(format 7, this one knows 1\)"):
+        Journal(path)
+    assert sqlite3.connect(path).execute("PRAGMA user_version").fetchone() == (7,)
+
+
+def test_what_orders_open_is_added_up_exactly():
+    """[client] Whole while unsettled, the filled share afterwards; by account, by play, by the moment of the intent."""
+    journal = Journal(":memory:")
+
+    def order(usd: str, play: str = "p", **intent) -> Order:
+        return Order(journal.intend(replace(FRESH, **intent), opens_usd=Decimal(usd), play=play))
+
+    at = FRESH.created_ms
+    first, _, _ = order("0.1"), order("0.2", "q"), order("5", account="other")
+    order("7", created_ms=at + 10)
+    order("0", "p")
+    assert journal.opened_between("acc", at, at + 10) == Decimal("0.3")
+    assert journal.opened_between("acc", at, at + 11) == Decimal("7.3")
+    first.cumulative_i = 33
+    journal.settle(first, 1)
+    assert journal.opened_between("acc", at, at + 10) == Decimal("0.233")
+    assert (journal.opened_by_play("acc", "p"), journal.opened_by_play("acc", "q")) == (
+        Decimal("7.033"),
+        Decimal("0.2"),
+    )
+    assert journal.opened_by_play("acc", "nobody") == 0
+
+
+def test_the_sum_is_durable_in_the_moment_of_the_intent(tmp_path):
+    """[client] kill -9 right after intend: what the order may open counts in the next process."""
+    code = (
+        "import os, sys; sys.path.insert(0, sys.argv[1])\n"
+        "from decimal import Decimal\n"
+        "from execution.journal import Journal\n"
+        "from tests.unit.execution.desk import an_intent\n"
+        "Journal(sys.argv[2]).intend(an_intent(), opens_usd=Decimal('140'), play='p')\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    words = [sys.executable, "-c", code, str(ROOT), str(tmp_path / "j.db")]
+    assert subprocess.run(words, timeout=30, check=False).returncode == -9
+    assert Journal(tmp_path / "j.db").opened_between("acc", 0, 2**60) == 140
+
+
+def test_only_the_owner_may_read_the_journal(tmp_path):
+    """[ours] It tells what an account did: 0600, its companions too, and one that was open to others is shut."""
+    wide = tmp_path / "wide.db"
+    wide.touch()
+    wide.chmod(0o664)
+    for path in (tmp_path / "new" / "journal.db", wide):
+        journal = Journal(path)
+        journal.intend(FRESH)
+        found = {file.name: file.stat().st_mode & 0o777 for file in path.parent.glob(path.name + "*")}
+        assert set(found.values()) == {0o600}
+        assert len(found) == 3
+        journal.close()
+
+
 def test_every_failure_of_the_file_is_one_local_error(tmp_path):
     """[ours] Unwritable, locked, closed, or no database at all: HALTED, nothing was sent."""
     (tmp_path / "junk.db").write_bytes(b"this is no database, and long enough to be read as one" * 50)
@@ -152,6 +274,36 @@ def test_every_failure_of_the_file_is_one_local_error(tmp_path):
     assert journal.intend(FRESH).client_id > 0
     journal.close()
     for broken in (lambda: journal.intend(FRESH), journal.unsettled, lambda: journal.settled("a", "b"),
+                   lambda: journal.opened_by_play("a", "p"),
                    journal.unended_plays, lambda: journal.end_play("p", "v", 1)):  # fmt: skip
         with pytest.raises(LocalRuleError, match="HALTED"):
             broken()
+
+
+def test_intents_and_plays_are_synced_and_what_the_venue_can_tell_again_is_not(tmp_path):
+    """[ours] No intent is ever committed without a full sync, also not after a write that failed without one."""
+    journal = Journal(tmp_path / "j.db")
+    level, commits = "FULL", []
+
+    def hear(statement: str) -> None:
+        nonlocal level
+        if statement.startswith("PRAGMA synchronous="):
+            level = statement.partition("=")[2]
+        elif statement.split()[0] in ("INSERT", "UPDATE"):
+            commits.append((statement.split()[0], level))
+
+    journal._db.set_trace_callback(hear)
+    order = Order(journal.intend(FRESH))
+    order.apply(Deed(kind="sent"), 1)
+    journal.name(order)
+    journal.settle(order, 2)
+    with pytest.raises(LocalRuleError):
+        journal.settle(order, 2**70)
+    journal.intend(FRESH)
+    journal.end_play("none", "accepted", 3)
+    lightly = [kind for kind, level in commits if level == "NORMAL"]
+    assert commits[:2] == [("INSERT", "FULL"), ("INSERT", "FULL")]
+    assert lightly[:2] == ["UPDATE", "UPDATE"]
+    assert "INSERT" not in lightly
+    assert commits[-1] == ("UPDATE", "FULL")
+    assert journal._db.execute("PRAGMA synchronous").fetchone() == (2,)

@@ -433,8 +433,8 @@ def test_a_disk_that_fails_after_the_intent_stops_no_cancel(tmp_path):
     async def story(venue, desk):
         real = desk.memory.intend
 
-        def last_words(intent, highest_id):
-            told = real(intent, highest_id)
+        def last_words(intent, highest_id, **opening):
+            told = real(intent, highest_id, **opening)
             desk.memory.close()
             return told
 

@@ -47,9 +47,9 @@ def test_help_and_version_need_nothing(capsys):
 @pytest.mark.parametrize(
     ("words", "hint"),
     [
-        (("play", "x.yaml", "--sead", "3"), "did you mean --seed?"),
-        (("plya", "x.yaml"), "did you mean play?"),
-        (("play", "x.yaml", "--on", "lve"), "did you mean live?"),
+        (("play", "x.yaml", "--sead", "3"), "did you mean: --seed"),
+        (("plya", "x.yaml"), "did you mean: play"),
+        (("play", "x.yaml", "--on", "lve"), "did you mean: live"),
         (("play", "x.yaml", "--speed", "0"), "0.1 to 1000"),
         (("play", "x.yaml", "--speed", "nan"), "0.1 to 1000"),
         (("play", "x.yaml", "--seed", "-1"), "seed"),

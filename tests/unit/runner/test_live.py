@@ -88,11 +88,16 @@ def test_the_table_fits_the_terminal_and_has_a_row_for_each_play(monkeypatch, wi
     assert "Ctrl-C" in text
 
 
-def test_a_random_wait_says_at_most_because_only_the_seed_knows(monkeypatch):
-    """[ours] A countdown that ends early must not have promised more."""
-    rows = [STARTED, step(0, "okx", 0, "random_wait", "wait between 1 s and 30 s", secs=30)]
-    frame, _ = screen(rows, monkeypatch, now_secs=40)
-    assert "step 1 of 4, at most 0 s left" in "\n".join(frame)
+def test_a_random_wait_counts_to_its_drawn_end(monkeypatch):
+    """[client] The step tells what was drawn; the countdown ends when the step does."""
+    waiting = {"ts_ms": T0, "event": "waiting", "venue": "okx", "text": "waiting 12.4 s", "until_ms": T0 + 12_400}
+    rows = [STARTED, step(0, "okx", 0, "random_wait", "wait between 1 s and 30 s", secs=30), waiting]
+    frame, _ = screen(rows, monkeypatch, now_secs=2)
+    assert "step 1 of 4, 11 s left" in "\n".join(frame)
+    out = io.StringIO()
+    view = open_view("plain", out, terminal=False)
+    view(waiting)
+    assert out.getvalue().endswith("okx: waiting 12.4 s\n")
 
 
 def test_cleanup_and_interruption_are_shown_as_such(monkeypatch):
@@ -170,10 +175,10 @@ def test_without_a_terminal_there_are_dated_lines_and_silence_is_broken(progress
     for quarter in range(4 * 60):
         view.tick(T0 + quarter * 250)
     lines = out.getvalue().splitlines()
-    assert [line for line in lines if not re.match(r"\d\d:\d\d:\d\d  ", line)] == []
-    seconds = [int(line[3:5]) * 60 + int(line[6:8]) for line in lines]
+    assert [line for line in lines if not re.match(r"2026-01-05 \d\d:\d\d:\d\d  ", line)] == []
+    seconds = [int(line[14:16]) * 60 + int(line[17:19]) for line in lines]
     assert max(after - before for before, after in zip(seconds, [*seconds[1:], 60], strict=True)) <= 10
-    assert lines[3] == "00:00:11  still: backpack step 2 of 4, 49 s left, holds 0.01 SOL"
+    assert lines[3] == "2026-01-05 00:00:11  still: backpack step 2 of 4, 49 s left, holds 0.01 SOL"
     assert "\x1b" not in out.getvalue()
 
 
@@ -223,7 +228,11 @@ def test_a_real_play_tells_the_view_all_it_shows(tmp_path, monkeypatch):
     assert max(row["attempts"] for row in samples) == len(played.play.tracking[0].attempts)
     assert any(row["price"] == played.play.tracking[0].price_sequence[0] for row in samples)
     (wait,) = [row for row in rows if row["event"] == "step" and row["verb"] == "random_wait"]
+    (drawn,) = [row for row in rows if row["event"] == "waiting"]
+    (done,) = [row for row in rows if row["event"] == "step_ended" and row["verb"] == "random_wait"]
     assert (wait["of"], wait["until_ms"] - wait["ts_ms"]) == (4, 30_000)
+    assert drawn["text"] == f"waiting {(drawn['until_ms'] - drawn['ts_ms']) / 1000:g} s"
+    assert 0 <= done["ts_ms"] - drawn["until_ms"] <= 300
     at = 0
     for end in range(1, len(rows) + 1, 3):
         frame, _ = screen(rows[:end], monkeypatch, now_secs=(rows[end - 1]["ts_ms"] - T0) / 1000)

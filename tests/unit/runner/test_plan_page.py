@@ -20,13 +20,13 @@ HEAD = "scenario: demo\ntitle: A demonstration\nvenues: [backpack]\nsymbol: SOL\
 
 @pytest.fixture
 def page(tmp_path):
-    def tell(text, *, on="sim", speed=1.0, caps=None, **options):
+    def tell(text, *, on="sim", speed=1.0, caps=None, adopt=False, **options):
         path = tmp_path / "demo.yaml"
         path.write_text(text)
         result = load_scenarios([path], known_venues=tuple(VENUES), **options)
         assert result.mistakes == ()
         plan, _ = make_plan(result.scenarios[0], known_venues=tuple(VENUES), on=on, seed=3, speed=speed)
-        return plan_page(plan, caps or Caps())
+        return plan_page(plan, caps or Caps(), adopt=adopt)
 
     return tell
 
@@ -85,7 +85,31 @@ def test_without_a_connection_the_exchanges_own_minimum_is_named_and_not_guessed
     assert row(told).endswith("the exchange's smallest size + 0.05 SOL + 25 USD")
     assert "REAL MONEY" in told.text
     assert "Caps: 25 USD for an order, 100 USD for all orders of the run together." in told.text
+    assert "away from the book" not in told.text
     assert not told.unplayable
+
+
+def test_every_cap_and_the_band_stand_in_the_plan(page):
+    """[client] What bounds an order, a play, the run, the account's day, the exposure and the price."""
+    caps = Caps(
+        order_notional_usd=Decimal(1), play_notional_usd=Decimal(2), total_notional_usd=Decimal(3),
+        day_notional_usd=Decimal(4), net_exposure_usd=Decimal(5), price_band_bps=250,
+    )  # fmt: skip
+    text = " ".join(page(HEAD + "steps: [market_open]\n", caps=caps).text.split())
+    assert (
+        "Caps: 1 USD for an order, 2 USD for an exchange's part of the run, 3 USD for all orders of the run together, "
+        "4 USD for an account's UTC day over all runs, 5 USD for the net position over all exchanges." in text
+    )
+    assert "An order priced more than 2.5 % away from the book is refused." in text
+
+
+def test_the_plan_says_whether_it_would_take_over_what_stands_there(page):
+    """[client] `--adopt` changes the sentence and nothing else."""
+    refusing, adopting = (page(HEAD + "steps: [market_open]\n", adopt=adopt).text for adopt in (False, True))
+    changed = set(refusing.splitlines()) ^ set(adopting.splitlines())
+    assert len(changed) == 2
+    assert any("does not begin" in line for line in changed)
+    assert any("--adopt" in line for line in changed)
 
 
 @pytest.mark.parametrize(

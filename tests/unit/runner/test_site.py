@@ -16,11 +16,11 @@ from execution.caps import Caps
 from runner.environment import Environment, WrongInput
 from runner.heartbeat import Endpoint, HeartbeatSettings
 from runner.plan import Plan
-from runner.site import account_name, connector_of, credentials_of, open_site
+from runner.site import account_lock, account_name, connector_of, credentials_of, locked_accounts, open_site
 from tests.e2e.virtual import FIRST, SCENARIOS
 from tests.unit.runner.test_plan import plan, scenario
 from tests.unit.venues.test_rooms import line_of
-from venues import open_room
+from venues import VENUES, open_room
 from venues.errors import LocalRuleError
 
 
@@ -38,8 +38,10 @@ def environment(on: str = "sim", **settings: Any) -> Environment:
         "state_dir": Path("state"),
         "runs_dir": Path("runs"),
         "logs_dir": Path("logs"),
+        "locks_dir": Path("locks"),
         "log_level": "INFO",
         "log_json": False,
+        "control_port": None,
         "caps": Caps(),
         "heartbeat": HeartbeatSettings(),
         "keys": lambda venue: Keys({}, tuple(open_room(venue).CREDENTIALS.values())),
@@ -65,6 +67,70 @@ def test_an_accounts_name_is_stable_and_gives_no_secret_away():
     assert name != account_name(FIRST, {**keys, "api_secret": "other"})
     assert name.startswith(f"{FIRST}:")
     assert "hidden" not in name
+
+
+def line_at(port: int, venue: str = FIRST) -> dict[str, Any]:
+    return {**line_of(venue), "rest": f"http://127.0.0.1:{port}"}
+
+
+def test_a_run_holds_all_its_accounts_or_none(tmp_path: Path):
+    """[client] Two exchanges, one of them in use: refused with the owner's name, and the other one is free again."""
+    first, second, *_ = VENUES
+    own, sims = environment(locks_dir=tmp_path), {venue: line_at(1, venue) for venue in (first, second)}
+    clock = SystemClock()
+    with locked_accounts([second], own, sims, ("play", "one.yaml"), clock) as name_run:
+        name_run("the-first-run")
+        for venues in ([first, second], [second, first]):
+            with pytest.raises(LocalRuleError) as refused, locked_accounts(venues, own, sims, (), clock):
+                raise AssertionError("both hold it")
+            assert refused.value.code == "ACCOUNT_LOCKED"
+            for words in (second, "run the-first-run", "runner play one.yaml"):
+                assert words in refused.value.hint
+        assert len(list(tmp_path.iterdir())) == 1
+    with locked_accounts([first, second], own, sims, (), clock):
+        assert len(list(tmp_path.iterdir())) == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_simulators_of_the_runs_own_need_no_lock_and_others_are_told_apart_by_their_address(tmp_path: Path):
+    """[client] The same seed gives the same keys; only the same server is the same account."""
+    own, clock = environment(locks_dir=tmp_path), SystemClock()
+    with locked_accounts([FIRST], own, None, (), clock), locked_accounts([FIRST], own, None, (), clock):
+        assert list(tmp_path.iterdir()) == []
+    with (
+        locked_accounts([FIRST], own, {FIRST: line_at(1)}, (), clock),
+        locked_accounts([FIRST], own, {FIRST: line_at(2)}, (), clock),
+    ):
+        assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_two_keys_of_one_account_share_its_lock_where_a_key_names_the_account(tmp_path: Path):
+    """[ours] An agent's key with the account's address, another API key of the same account number."""
+    own = environment("live", locks_dir=tmp_path)
+
+    def path(venue: str, **keys: str) -> Path:
+        return account_lock(venue, own, keys, None).path
+
+    assert path("hyperliquid", private_key="a", address="0x1") == path("hyperliquid", private_key="b", address="0x1")
+    assert path("lighter", account_index="7", api_key_index="1") == path(
+        "lighter", account_index="7", api_key_index="2"
+    )
+    assert path("okx", api_key="a", api_secret="s") == path("okx", api_key="a", api_secret="rotated")
+    assert path("okx", api_key="a") != path("okx", api_key="b")
+    assert (
+        path("okx", api_key="a")
+        != account_lock("okx", environment("testnet", locks_dir=tmp_path), {"api_key": "a"}, None).path
+    )
+
+
+def test_a_lock_holds_no_secret_of_the_command_line(tmp_path: Path):
+    """[ours] Somebody types a key as an input: dots in the lock file."""
+    own, sims = environment(locks_dir=tmp_path), {FIRST: line_at(1)}
+    secret = VAULT.remember("canary-lock-5d21").reveal()
+    with locked_accounts([FIRST], own, sims, ("play", "--set", f"k={secret}"), SystemClock()):
+        (file,) = tmp_path.iterdir()
+        assert "k=•••" in file.read_text()
+        assert "canary" not in file.read_text()
 
 
 def test_missing_keys_are_named_by_their_variables():

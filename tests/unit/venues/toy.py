@@ -13,7 +13,7 @@ from decimal import Decimal
 from core.chance import Chance
 from core.clock import VirtualClock, run_virtual
 from venues.connector import Connector
-from venues.dialect import HttpCall, HttpReply, Line, OrderKey, PlaceOrder, WsText
+from venues.dialect import HttpCall, HttpReply, Line, OrderKey, PlaceOrder, RateRules, WsText
 from venues.errors import OutcomeUnknown, Refused, WireError
 from venues.events import (
     Answered,
@@ -130,6 +130,7 @@ class ToyDialect:
         yield
 
     unprepared = False
+    rates = RateRules()
 
     def order_line(self, symbol: str):
         return None

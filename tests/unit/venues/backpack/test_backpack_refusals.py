@@ -139,7 +139,7 @@ def test_plain_text_of_2024_still_tells_an_expired_request():
 
 def test_a_plain_page_not_found_does_not_prove_an_order_absent():
     """[ours] A wrong path answers 404 too; only the venue's own word counts."""
-    assert refusals.of_reading(_reply(404, text="not found")).code == "REFUSED"
+    assert refusals.of_reading(_reply(404, text="not found")).code == "VENUE_UNAVAILABLE"
 
 
 @pytest.mark.parametrize(
