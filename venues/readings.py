@@ -18,7 +18,7 @@ from typing import Annotated, Final, TypeAlias, TypeVar
 
 import msgspec
 
-from core.precision import MAX_DIGITS, bounded, unsigned
+from core.precision import MAX_DIGITS, bounded, bounded_price, unsigned
 from venues.errors import WireError
 
 T = TypeVar("T")
@@ -58,7 +58,9 @@ UNSIGNED: Final[Sequence[Readings[int]]] = tuple(
 )
 """By the number of decimals: sizes and prices on that grid, as :func:`core.precision.unsigned`."""
 AMOUNTS: Final[Readings[Decimal]] = Readings(bounded)
-"""Prices, fees and balances off any grid, as :func:`core.precision.bounded`."""
+"""Fees, balances and positions off any grid, as :func:`core.precision.bounded`."""
+PRICES: Final[Readings[Decimal]] = Readings(bounded_price)
+"""Prices of trades, as :func:`core.precision.bounded_price`."""
 
 
 def excerpt(data: str | bytes) -> str:

@@ -33,7 +33,7 @@ from venues.events import (
     StreamEvent,
     Unreadable,
 )
-from venues.readings import AMOUNTS, BROKEN, EXCERPT_CHARS, UNSIGNED, excerpt, reading
+from venues.readings import AMOUNTS, BROKEN, EXCERPT_CHARS, PRICES, UNSIGNED, excerpt, reading
 
 _UNIX: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -456,7 +456,7 @@ def _order_events(event: _OrderEvent, markets: Markets) -> Sequence[StreamEvent]
         venue_id=event.venue_id,
         is_ask=is_ask,
         size_i=sizes[event.last_quantity],
-        price=AMOUNTS[event.last_price],
+        price=PRICES[event.last_price],
         fee=AMOUNTS[event.fee],
         fee_asset=event.fee_asset,
         is_maker=event.is_maker,

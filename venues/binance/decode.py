@@ -34,7 +34,7 @@ from venues.events import (
     StreamEvent,
     Unreadable,
 )
-from venues.readings import AMOUNTS, BROKEN, EXCERPT_CHARS, UNSIGNED, Millis, Readings, excerpt, reading
+from venues.readings import AMOUNTS, BROKEN, EXCERPT_CHARS, PRICES, UNSIGNED, Millis, Readings, excerpt, reading
 
 LOGIN_ID: Final = "login"
 ACCOUNT_ID: Final = "account"
@@ -549,7 +549,7 @@ def _order_events(event: _OrderEvent, markets: Markets, suffix: str) -> Sequence
         code=code,
         engine_us=event.engine_ms * 1000,
     )
-    size_i, price = sizes[event.last_quantity], AMOUNTS[event.last_price]
+    size_i, price = sizes[event.last_quantity], PRICES[event.last_price]
     # A TRADE without size or price only tells a state (seen by nautilus_trader).
     if event.execution not in ("TRADE", "CALCULATED") or event.trade_id <= 0 or not size_i or not price:
         return (seen,)

@@ -36,7 +36,7 @@ from venues.events import (
 )
 from venues.hyperliquid import refusals
 from venues.hyperliquid.facts import ABILITIES, coin
-from venues.readings import AMOUNTS, BROKEN, EXCERPT_CHARS, UNSIGNED, Millis, Readings, excerpt, reading
+from venues.readings import AMOUNTS, BROKEN, EXCERPT_CHARS, PRICES, UNSIGNED, Millis, Readings, excerpt, reading
 
 _CLOID: Final = re.compile(r"0x[0-9a-fA-F]{32}", re.ASCII)
 # An error frame repeats the request that it is about, id included.
@@ -548,7 +548,7 @@ def _fill_seen(row: FillRow, facts: MarketFacts, source: Source) -> FillSeen:
         venue_id=str(row.oid),
         is_ask=row.side == "A",
         size_i=UNSIGNED[facts.size_decimals][row.sz],
-        price=AMOUNTS[row.px],
+        price=PRICES[row.px],
         fee=AMOUNTS[row.fee],
         fee_asset=coin(row.fee_token),
         is_maker=not row.crossed,

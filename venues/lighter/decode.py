@@ -33,7 +33,7 @@ from venues.events import (
 )
 from venues.lighter import refusals
 from venues.lighter.facts import USDC
-from venues.readings import AMOUNTS, BROKEN, EXCERPT_CHARS, UNSIGNED, Readings, reading
+from venues.readings import AMOUNTS, BROKEN, EXCERPT_CHARS, PRICES, UNSIGNED, Readings, reading
 from venues.readings import excerpt as excerpt
 
 # 9999-12-31: later times are no times.
@@ -522,7 +522,7 @@ def _fills(row: TradeRow, facts: MarketFacts, account: int, source: Source) -> l
                 venue_id=str(venue_id),
                 is_ask=is_ask,
                 size_i=UNSIGNED[facts.size_decimals][row.size],
-                price=AMOUNTS[row.price],
+                price=PRICES[row.price],
                 # Millionths of the trade's value; on spot, too, taken in USDC as far as anything shows.
                 fee=value * (row.maker_fee if is_maker else row.taker_fee) * _FEE_UNIT,
                 fee_asset=USDC,

@@ -36,7 +36,7 @@ from venues.events import (
 )
 from venues.okx import refusals
 from venues.okx.facts import ABILITIES
-from venues.readings import AMOUNTS, BROKEN, EXCERPT_CHARS, MAX_MS, UNSIGNED, Readings, excerpt
+from venues.readings import AMOUNTS, BROKEN, EXCERPT_CHARS, MAX_MS, PRICES, UNSIGNED, Readings, excerpt
 
 SETTLE: Final = "USDT"
 """The margin that we report: the coin in which the swaps that we trade are settled."""
@@ -449,7 +449,7 @@ def _order_events(row: OrderRow, markets: Markets) -> Sequence[StreamEvent]:
         venue_id=row.ord_id,
         is_ask=seen.is_ask,
         size_i=size_i,
-        price=AMOUNTS[row.fill_px],
+        price=PRICES[row.fill_px],
         # Negative is paid here, positive with us; and no minus zero.
         fee=-AMOUNTS[fee or "0"] or Decimal(0),
         fee_asset=fee_asset,
