@@ -21,7 +21,7 @@ from execution.router import ExecutionRouter
 from execution.timeline import Timelines
 from runner import story
 from runner.events import EventLog
-from runner.outcome import Criterion, Failure, PositionChange, Quote, StepDone, Verdict
+from runner.outcome import Failure, PositionChange, Quote, StepDone, Verdict
 from runner.outcome import Play as PlayTold
 from runner.outcome import Proof as ProofTold
 from runner.plan import CLEANUP_SECS, Plan, longest_secs, own_secs
@@ -275,6 +275,10 @@ class VenuePlay:
             self.shared.events.say("proving", venue=self.name)
             await self._prove_flat()
             await self._read_margin()
+            if self._stale() and not self.left_open:
+                # The exchange told a trade after it had shown flat: close that too, and prove it anew.
+                await self._surely(self._flatten_again, "while closing a late trade")
+                await self._prove_flat()
             self._tell_sample()
             if self.proven_flat:
                 await self._disarm_dead_man()
@@ -295,6 +299,9 @@ class VenuePlay:
             await self._read_proof()
         except VenueError as error:
             self._fail(Failure(code=error.code, message=f"flat is not proven: {error}", next_move=explain("NOT_FLAT")))
+
+    async def _flatten_again(self) -> None:
+        await self.trade.flatten()
 
     async def _settle_rest(self) -> None:
         await self.desk.settle_all(self.desk.unsettled(self.trade.market.venue_symbol))
@@ -463,8 +470,18 @@ class VenuePlay:
 
     @property
     def proven_flat(self) -> bool:
-        """True also when nothing was ever sent."""
-        return not self._began or (self.proof is not None and self.proof.proves_flat)
+        """True also when nothing was ever sent, by this run or the one that it recovers."""
+        if not self._began:
+            return self.left_by is None
+        return self.proof is not None and self.proof.proves_flat and not self._stale()
+
+    def _stale(self) -> bool:
+        """A trade became known after the last reading, and the reading does not show it."""
+        proof = self.proof
+        if proof is None:
+            return False
+        traded = self.trade.traded()
+        return traded != proof.expected and abs(traded - proof.quantity) >= proof.lot
 
     def verdict(self) -> Verdict:
         if not self.proven_flat:
@@ -480,7 +497,10 @@ class VenuePlay:
         match self.verdict():
             case "not_proven_flat":
                 if self.proof is None:
-                    return f"{self.name} is NOT proven flat: its last reading failed"
+                    why = self.error.message if self.error and not self._began else "its last reading failed"
+                    return f"{self.name} is NOT proven flat: {why}"
+                if self._stale():
+                    return f"{self.name} is NOT proven flat: a trade was told after the last reading"
                 open_words = story.proof_words(self.proof, self.trade.symbol)
                 if self.left_open:
                     return f"{self.name} was halted by hand; positions were left open as asked: {open_words}"
@@ -541,59 +561,15 @@ class VenuePlay:
         return PositionChange(
             before=None if self.before is None else plain(self.before),
             after=plain(proof.quantity),
-            flat=proof.proves_flat,
+            flat=self.proven_flat,
             proof=ProofTold(
                 source="rest", read_ms=proof.read_ms, quantity=plain(proof.quantity), open_orders=proof.open_orders
             ),
         )
 
-    def _round_trips(self) -> int:
+    def round_trips(self) -> int:
+        if not self._began:
+            return 0
         market = self.trade.market
         began = self.desk.taken_over.get(market.venue_symbol, Decimal(0))
         return story.round_trips(self.desk.book.values(), market, began)
-
-    def acceptance(self) -> list[Criterion]:
-        """This venue's lines of the acceptance table."""
-        accept = self.shared.plan.scenario.accept
-        lines: list[Criterion] = []
-
-        def line(criterion: str, wanted: str, evidence: str, passed: bool | None) -> None:
-            verdict: Literal["passed", "failed", "not_tested"] = (
-                "not_tested" if passed is None else "passed" if passed else "failed"
-            )
-            lines.append(
-                Criterion(criterion=criterion, wanted=wanted, evidence=evidence, verdict=verdict, venue=self.name)
-            )
-
-        if accept.round_trip_at_least is not None:
-            trips = self._round_trips() if self._began else 0
-            line(
-                "round_trip",
-                f"at least {accept.round_trip_at_least}",
-                f"{trips} round trip{'' if trips == 1 else 's'} by the exchange's own trades",
-                trips >= accept.round_trip_at_least,
-            )
-        if accept.flat:
-            if self.proof is not None:
-                line(
-                    "flat",
-                    "no position, no open order",
-                    story.proof_words(self.proof, self.trade.symbol),
-                    self.proven_flat,
-                )
-            else:
-                line("flat", "no position, no open order", "nothing was sent", None if not self._began else False)
-        if accept.no_unhandled_errors:
-            evidence = self.unhandled[0] if self.unhandled else "none"
-            line("no_unhandled_errors", "none", evidence, not self.unhandled)
-        if accept.logs_complete:
-            faults = story.log_faults(self.desk.book.values(), self.shared.timelines)
-            faults += [f"events.jsonl: {failure}" for failure in self.shared.events.failures]
-            count = len(self.desk.book)
-            line(
-                "logs_complete",
-                "every order's timeline replays to its final state",
-                faults[0] if faults else f"{count} timelines replayed",
-                not faults,
-            )
-        return lines

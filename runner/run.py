@@ -28,6 +28,7 @@ from execution.order import Order
 from execution.positions import Positions
 from execution.risk import Risk
 from execution.timeline import Timelines
+from runner.acceptance import acceptance_of
 from runner.events import EventLog
 from runner.heartbeat import Heartbeat, HeartbeatSettings, Holding, Post, VenueState
 from runner.outcome import EXIT_CODES, Criterion, Gap, Halted, HeartbeatLog, Notice, Outcome, ScenarioPlayed, Verdict
@@ -327,7 +328,7 @@ def _outcome(
     lines = list(general)
     told = []
     for play in plays:
-        own = play.acceptance()
+        own = acceptance_of(play)
         lines += own
         verdict, sentence = play.verdict(), play.sentence()
         failed = [line for line in own if line.verdict == "failed"]

@@ -137,6 +137,7 @@ def play(
     journal: str = ":memory:",
     sims_seed: int | None = None,
     run_id: str = "20260105T000000Z-test",
+    left_by: str | None = None,
     make_wire: Callable[..., MemoryWire] = MemoryWire,
     adopt: bool = False,
 ) -> Played:
@@ -216,6 +217,7 @@ def play(
                     post=post,
                     command=("runner", "play"),
                     interruption=world.interruption,
+                    left_by=left_by,
                     adopt=adopt,
                 )
                 group.cancel_scope.cancel()

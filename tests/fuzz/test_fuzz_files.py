@@ -87,7 +87,7 @@ def told(*words: object) -> tuple[int, str]:
     return code, text
 
 
-@profile(20)
+@profile(12)
 @given(data=st.data())
 def test_a_broken_file_of_faults_is_told(data):
     """[ours] Rules, or SimsError; what was taken can strike without an error of its own."""
@@ -155,7 +155,7 @@ def test_a_broken_line_of_simulators_is_told(data):
     assert not any(secret in words for secret in secrets)
 
 
-@profile(15)
+@profile(10)
 @given(data=st.data())
 def test_a_broken_file_of_inputs_is_told(data):
     """[ours] A value for each input, or mistakes with code and place."""
@@ -196,7 +196,7 @@ def sealed():
 FILES = ("outcome.json", "plan.json", "inputs.json", "seal/manifest.json", "events.jsonl", "seal/signatures")
 
 
-@profile(15)
+@profile(10)
 @given(data=st.data())
 def test_a_broken_run_is_told_by_every_command_that_reads_it(sealed, data):
     """[ours] One file of a signed run changed: report, verify, runs, compare, export answer 0, 1 or 2, in words."""

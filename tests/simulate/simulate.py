@@ -173,12 +173,10 @@ def run_seed(
             ran.breaches.append(f"not proven flat though nothing has gone wrong for {CALM_SECS} s")
         if ran.virtual_secs > LONGEST_SECS:
             ran.breaches.append(f"it took {ran.virtual_secs:g} s to end")
-        proofs = [play.proof.read_ms for world in worlds for play in world.interruption._plays if play.proof]
-        proven_ms = min(proofs, default=None)
         for watch in watches:
             if after is not None:
                 after(watch)
-            ran.breaches += [*watch.breaches, *watch.final(said_flat=said_flat, proven_ms=proven_ms)]
+            ran.breaches += [*watch.breaches, *watch.final(said_flat=said_flat)]
             told = any(alarm.code == "POSITION_MISMATCH" for play in played.outcome.plays for alarm in play.alarms)
             if watch.forced_i() and said_flat and not told:
                 ran.breaches.append("the venue's own order changed the position, and the outcome does not say so")

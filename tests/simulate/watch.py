@@ -144,16 +144,13 @@ class Watch:
             if sum(not order.terminal for order in orders_of_leg) > 1 and result.reason is not Reason.IN_DOUBT:
                 yield f"leg {wanted.leg} has more than one possibly-live order"
 
-    def final(self, *, said_flat: bool, proven_ms: int | None = None) -> Iterable[str]:
-        """What must hold once the run has ended; ``proven_ms`` is when its last reading proved it flat."""
+    def final(self, *, said_flat: bool) -> Iterable[str]:
+        """What must hold once the run has ended."""
         yield from self.look()
         live = [order for orders in self.theirs().values() for order in orders if order.live]
         if said_flat and live:
             yield f"the outcome says flat, {len(live)} orders are live"
-        # A trade that the venue told late, after it had shown us flat: the alarm stands in the outcome.
-        alarms = [entry.ts_ms for order in self.desk.book.values() for entry in order.alarms]
-        broken_since = proven_ms is not None and max(alarms, default=0) > proven_ms
-        if said_flat and self._held() and not broken_since:
+        if said_flat and self._held():
             yield "the outcome says flat, a position is held"
         if said_flat and self.desk.unsettled():
             yield "the outcome says flat, an order is not settled"

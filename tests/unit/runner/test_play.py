@@ -11,7 +11,7 @@ import anyio
 import pytest
 
 from execution.positions import Positions
-from runner.play import explain
+from runner.play import VenuePlay, explain
 from steps import CODES as STEP_CODES
 from steps import STEPS, Step
 from steps import wait as wait_step
@@ -19,6 +19,7 @@ from strategy.trading import Trading
 from tests.e2e.virtual import FIRST, Played, World, play
 from venues.connector import Connector
 from venues.errors import CODES, LocalRuleError, OutcomeUnknown
+from venues.events import FillSeen
 
 TEXT = """
 scenario: a_play
@@ -247,3 +248,48 @@ def test_a_broken_listener_of_positions_is_survived(tmp_path: Path, monkeypatch)
 
     played = play(TEXT, tmp_path, beside=plant)
     assert (played.world.held(), played.outcome.exit_code in (0, 1)) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("where", "verdict"), [("_read_margin", "accepted"), ("_disarm_dead_man", "not_proven_flat")]
+)
+def test_a_trade_told_after_flat_was_read_is_looked_into_or_told(where: str, verdict: str, tmp_path: Path, monkeypatch):
+    """[ours] While there is time flat is proven anew; told in the last moment, the outcome does not say flat."""
+    real, added = getattr(VenuePlay, where), 0
+
+    async def with_late_trade(self: VenuePlay) -> None:
+        nonlocal added
+        if self.proof is not None and not added:
+            added += 1
+            order = next(iter(self.desk.book.values()))
+            self.desk.hear(
+                FillSeen(
+                    symbol=order.intent.venue_symbol,
+                    trade_id="late",
+                    client_id=order.client_id,
+                    venue_id=order.venue_id,
+                    is_ask=order.intent.is_ask,
+                    size_i=order.intent.size_i,
+                    price=Decimal(140),
+                    fee=Decimal(0),
+                    fee_asset="USDC",
+                )
+            )
+        await real(self)
+
+    monkeypatch.setattr(VenuePlay, where, with_late_trade)
+    played = play(TEXT, tmp_path)
+    assert added == 1
+    assert "OVERFILL" in {alarm.code for alarm in played.play.alarms}
+    assert played.outcome.verdict == verdict
+    if verdict == "not_proven_flat":
+        assert "a trade was told after the last reading" in played.outcome.sentence
+        assert played.lines()[f"flat/{FIRST}"] == "failed"
+
+
+def test_a_recovery_that_reaches_nothing_proves_nothing(tmp_path: Path):
+    """[ours] An earlier run left something here: not to get in is not to be flat."""
+    played = play(TEXT, tmp_path, down=[FIRST], left_by="20260101T000000Z-before/" + FIRST)
+    assert told(played)[:2] == ("not_proven_flat", 5)
+    assert "was not ready" in played.outcome.sentence
+    assert played.lines()[f"flat/{FIRST}"] == "failed"
