@@ -296,9 +296,13 @@ def _covered_line(line: str) -> str:
     named = re.match(r"\s*(?:-\s+)?([A-Za-z_]+)\s*:", line)
     rule = _SHOWN.get(named[1]) if named else None
     shown = rule is not None and rule.shown
-    # A comment may say anything.
-    comment = re.search(r"\s#", line) if shown else None
-    kept = comment.end() if comment else len(line) if shown else named.end() if named else 0
+    # A comment may say anything, so none is shown.
+    if line.lstrip().startswith("#"):
+        return "#"
+    comment = re.search(r"\s+#", line) if shown else None
+    if comment:
+        return line[: comment.start()]
+    kept = len(line) if shown else named.end() if named else 0
     return line[:kept] + re.sub(r"\S", "•", line[kept:])
 
 
@@ -474,6 +478,7 @@ def _together(settings: Settings, reader: _Reader, table: Mapping[str, tuple[Nod
         ]
         if missing:
             words = " and ".join(f"`caps.{name}`" for name in missing)
-            reader.fault("LIVE_NEEDS_CAPS", f"A live run needs {words} in the config.", on)
+            wanted = "two limits in USD in config.yaml, like caps: {order_notional_usd: 25, total_notional_usd: 100}"
+            reader.fault("LIVE_NEEDS_CAPS", f"A live run needs {words} in the config.", on, expected=wanted)
     if settings.on != "sim" and settings.speed != 1:
         reader.fault("OUT_OF_RANGE", "`speed` is for simulated runs; a real exchange keeps its own time.", on)

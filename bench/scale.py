@@ -49,7 +49,7 @@ accept:
   no_unhandled_errors: true
   logs_complete: true
 """
-SPREAD_SECS = 0.02
+SPREAD_SECS = 0.1
 """A play begins this much after the one before: people do not press enter in the same millisecond."""
 
 

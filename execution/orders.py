@@ -117,6 +117,7 @@ class Orders:
         self._orphans: deque[OrderSeen | FillSeen] = deque(maxlen=_ORPHANS)
         self._bells: dict[int, anyio.Event] = {}
         self._unwritten: dict[int, Order] = {}
+        self._leaving: set[int] = set()
         self._logged = log.isEnabledFor
         self._hearers = self._hearing(positions.listen(venue.name))
         self.stop_listening = venue.subscribe(self.hear)
@@ -219,6 +220,7 @@ class Orders:
         self.timelines.begin(order)
         self._risk.charge(market, order, price_i, opens, self.play)
         self._apply(order, Deed(kind="sent"))
+        self._leaving.add(order.client_id)
         try:
             if intent.price_i is None:
                 venue_id = await self.venue.submit_market_order(
@@ -255,6 +257,8 @@ class Orders:
         else:
             queued = self.venue.abilities.ack_is_queued and not venue_id
             self._apply(order, Deed(kind="queued" if queued else "acked", venue_id=venue_id))
+        finally:
+            self._leaving.discard(order.client_id)
         return order
 
     def _enter(self, intent: Intent) -> Order:
@@ -328,6 +332,9 @@ class Orders:
             if not order.over:
                 found = await self.venue.get_order(symbol, client_id)
                 if isinstance(found, Absent):
+                    if client_id in self._leaving:
+                        # It may still wait here, for a connection or for room in the rate budget.
+                        return False
                     return self._absence_proves(order, found) or await self._fenced(order)
             if order.over and not order.proven:
                 for fill in await self.venue.get_order_fills(symbol, client_id):
@@ -352,8 +359,9 @@ class Orders:
         """The venue lists it nowhere: proof only if it was never seen alive and could not arrive any more."""
         abilities, offset_ms = self.venue.abilities, self.venue.venue_now_ms() - self.clock.now_ms()
         # The intent's expiry counts from before the signature; waiting for a connection may have come between. When
-        # the doubt arose, the request had been signed.
-        signed_ms = max((e.ts_ms for e in order.history if e.cause == "doubt"), default=0) + offset_ms
+        # the doubt arose, or the venue queued it, the request had been signed.
+        doubts = (entry.ts_ms for entry in order.history if entry.cause == "doubt")
+        signed_ms = max(order.ack_ms or 0, *doubts, 0) + offset_ms
         safe_ms = max(order.intent.expiry_ms, signed_ms + abilities.expiry_ms) + _SKEW_MS + abilities.read_lag_ms
         if order.seen_live or order.filled_i or absent.read_ms < safe_ms:
             return False

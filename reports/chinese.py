@@ -376,6 +376,67 @@ SENTENCES: Final[Sequence[tuple[str, str]]] = (
     (r"Waiting at full length: waits were shortened (\S+) times\.", "完整等待时间：等待被缩短为 1/{0}。"),
     (r"A whole round trip was not asked for\.", "没有要求完整开平。"),
     (r"Heartbeat gaps were not asked for\.", "没有要求检查心跳间隔。"),
+    # what a play ended with
+    (r"(.+) already holds (.+); (run \S+ left a play on this account without a proven end)", "{0} 已有{1}；{2}"),
+    (r"run (\S+) left a play on this account without a proven end", "运行 {0} 在此账户上留下了一场未证明结束的交易"),
+    (r"(\w+) already holds (.+)", "{0} 已有{1}"),
+    (r"(\d+ open orders? \(.+\)) and (a position of \S+ \w+)", "{0}和{1}"),
+    (r"(\d+) open orders? \((.+)\)", "{0} 笔未结订单（{1}）"),
+    (r"a position of (\S+) (\w+)", "持仓 {0} {1}"),
+    (
+        r"taken over: (.+): the orders are cancelled, a position is closed by `flatten` with the play's own",
+        "已接管：{0}：订单被撤销，持仓由 `flatten` 与本场自己的持仓一起平掉",
+    ),
+    (
+        r"(run \S+|an earlier run) left (\d+) orders on (\w+) whose end is not proven",
+        "{0}在 {2} 上留下了 {1} 笔未证明结束的订单",
+    ),
+    (r"run (\S+)", "运行 {0} "),
+    (r"an earlier run", "较早的运行"),
+    (
+        r"run (\S+) left a play of (\w+) on (\w+) without a proven end, and coins do not tell whose they are",
+        "运行 {0} 在 {2} 上留下了一场未证明结束的 {1} 交易，而币本身看不出属于谁",
+    ),
+    (
+        r"(\w+) still lists (\d+) open orders of (\S+) after they were cancelled",
+        "撤单之后，{0} 仍列出 {2} 的 {1} 笔未结订单",
+    ),
+    (
+        r"not flat on (\w+): (\S+) (\w+) held, (\d+) open orders, (\d+) orders without a proven end",
+        "{0} 上没有平仓：持有 {1} {2}，{3} 笔未结订单，{4} 笔订单未证明结束",
+    ),
+    (r"the cleanup did not end in time", "清理没有按时结束"),
+    (r"flat is not proven: (.+)", "未证明已平仓：{0}"),
+    (r"no new orders: halted by hand", "不再下新单：已被人工停机"),
+    (
+        r"the order is worth (\S+) (\w+), the cap for one order is (\S+) USD",
+        "订单价值 {0} {1}，单笔上限为 {2} USD",
+    ),
+    (
+        r"with this order (.+) could open (\S+) USD, the cap for (.+) is (\S+) USD",
+        "加上这笔订单，开仓可达 {1} USD，上限为 {3} USD（{2}）",
+    ),
+    (
+        r"(.+) is (\S+) % above (.+); the band is (\S+) %",
+        "{0} 比参考价高 {1}%（{2}）；价格带为 {3}%",
+    ),
+    (
+        r"(.+) is (\S+) % below (.+); the band is (\S+) %",
+        "{0} 比参考价低 {1}%（{2}）；价格带为 {3}%",
+    ),
+    (r"(\w+) took longer than (\S+) s", "{0} 用时超过 {1} 秒"),
+    # what to do next
+    (
+        r"Run (`runner recover[^`]*`) if an earlier run left it; close it yourself; or let the play take it over and "
+        r"close it: `runner play --adopt`\.",
+        "如果是较早的运行留下的，运行 {0}；或自行了结；或让本场接管并平掉：`runner play --adopt`。",
+    ),
+    (r"Run (`runner recover[^`]*`)( first)?\.", "请先运行 {0}。"),
+    (r"Cancel them on the exchange's own page\.", "请在交易所自己的页面上撤销。"),
+    (r"Raise `?timeout_secs`?\.", "请增大 `timeout_secs`。"),
+    (r"(`runner explain \w+`) says more\.", "{0} 有更多说明。"),
+    (r"Did you mean (\w+)\?", "是不是指 {0}？"),
+    (r"There are: (.+)\.", "可用的有：{0}。"),
     # steps
     (r"check that nothing is open", "检查没有任何未结"),
     (r"cancel all open orders", "撤销所有未结订单"),
@@ -415,3 +476,96 @@ SENTENCES: Final[Sequence[tuple[str, str]]] = (
         "{3} 次尝试成交 {0} / {1} {2}，均价 {4}（{5}）",
     ),
 )
+
+MOVES: Final[Mapping[str, str]] = {
+    # what to do next, as the pages of the codes say it
+    "Read the exchange's own words beside the code; the order does not exist.": (
+        "请看代码旁交易所自己的话；该订单不存在。"
+    ),
+    "Add collateral, close something, or choose a smaller size.": "请增加保证金、平掉一些，或减小数量。",
+    "Add collateral or lower the wanted amount.": "请增加保证金，或降低要求的金额。",
+    "Deposit it, free it from other orders, or trade less.": "请充值、从其他订单中释放，或减少交易量。",
+    "Round to the tick and the lot that `runner plan` shows for this market.": (
+        "请按 `runner plan` 为该市场显示的最小变动价位和数量取整。"
+    ),
+    "Use `size: min`, or a larger size.": "请用 `size: min`，或增大数量。",
+    "Trade in smaller parts.": "请分成较小的数量交易。",
+    "Check the symbol and the price; nothing was sent.": "请检查币种和价格；没有发出任何请求。",
+    "Use a price nearer to the best bid and ask, and look at the market: its book may be broken.": (
+        "请用更接近最优买卖价的价格，并查看市场：盘口可能有异常。"
+    ),
+    "Nothing to do: the next attempt takes a fresh price.": "无需处理：下一次尝试会用新的价格。",
+    "Check the position; it may be closed already.": "请检查持仓；可能已经平掉。",
+    "It may be filled or cancelled already; its final state is looked up.": "它可能已成交或已撤销；正在查询最终状态。",
+    "Do not send again. Run `runner recover`; check that no second program uses this account's ids.": (
+        "不要重发。请运行 `runner recover`；并确认没有第二个程序使用该账户的编号。"
+    ),
+    "Do not send it again; run `runner recover`.": "不要重发；请运行 `runner recover`。",
+    "Wait a minute; run fewer plays at once on this account.": "请等一分钟；减少同一账户上同时运行的场数。",
+    "Check the key, its trading permission and its IP list with `runner doctor`.": (
+        "请用 `runner doctor` 检查密钥、其交易权限和 IP 名单。"
+    ),
+    "Switch the account to one-way (net) mode on the exchange's own page.": (
+        "请在交易所自己的页面上把账户改为单向持仓模式。"
+    ),
+    "Switch on network time and try again.": "请打开网络校时，然后重试。",
+    "Check the connection; the session reconnects by itself.": "请检查网络连接；会话会自行重连。",
+    "Never send it again. Run `runner recover`, or look at the exchange's own page for the client id shown.": (
+        "绝不要重发。请运行 `runner recover`，或在交易所自己的页面上查找所示的客户端编号。"
+    ),
+    "Keep the log and report it; an order in such an answer counts as in doubt.": (
+        "请保留日志并报告；这种应答里的订单按状态不明处理。"
+    ),
+    "Check the network, the address and the proxy.": "请检查网络、地址和代理。",
+    "Look at its status page and try again later.": "请查看其状态页面，稍后再试。",
+    "Wait for the session to come back; it is automatic.": "请等待会话恢复；会自动进行。",
+    "Wait for market data; check that the market is open.": "请等待行情；并确认市场开放。",
+    "Look at the nearest names given, or at the exchange's own list.": "请看给出的相近名称，或交易所自己的列表。",
+    "Choose another market or wait until it opens.": "请换一个市场，或等它开放。",
+    "Trade less, or raise `caps.net_exposure_usd` if that is meant.": (
+        "请减少交易量；如果确实需要，请提高 `caps.net_exposure_usd`。"
+    ),
+    "Trade less, or raise the cap under `caps` if that is meant. A day is a UTC day and counts all runs.": (
+        "请减少交易量；如果确实需要，请提高 `caps` 下的上限。一天指 UTC 的一天，所有运行都计入。"
+    ),
+    "Wait until it ends, or stop it: Ctrl-C where it runs, or `runner halt`. A dead process holds nothing.": (
+        "请等它结束，或停掉它：在它运行的地方按 Ctrl-C，或运行 `runner halt`。已死的进程不占用任何账户。"
+    ),
+    "Nothing to do: it was asked for. The report says what was there.": "无需处理：这是要求的。报告写明了原有的内容。",
+    "Read why in the report; `runner recover` settles and closes what is open.": (
+        "原因见报告；`runner recover` 会了结并平掉未结的一切。"
+    ),
+    "Compare the order's story with the exchange's own page; the position check uses what is really there.": (
+        "请把订单经过与交易所自己的页面对照；持仓检查以实际情况为准。"
+    ),
+    "Compare the order's story with the exchange's own page and report it.": (
+        "请把订单经过与交易所自己的页面对照，并报告。"
+    ),
+    "Its end is looked up; keep the log and report it.": "正在查询它的结局；请保留日志并报告。",
+    "Let the allocator choose it: 1 to 4294967295.": "请让分配器选择：1 到 4294967295。",
+    "Give it more time or attempts, or a smaller size.": "请给更多时间或尝试次数，或减小数量。",
+    "Give it more time.": "请给更多时间。",
+    "Look at the exchange's own page; `runner recover` settles, cancels and closes.": (
+        "请查看交易所自己的页面；`runner recover` 会了结、撤单并平仓。"
+    ),
+    "Compare the wanted and the found value.": "请对照要求的值和实际的值。",
+    "Compare with the fills in the report.": "请与报告中的成交对照。",
+    "Something else traded on this account, or a fill is missing: read the order stories in the report.": (
+        "该账户上有别的交易，或缺少一笔成交：请看报告中的订单经过。"
+    ),
+    "Use one of the names given.": "请使用给出的名称之一。",
+    "Read the error; the position was cleaned up by `finally`.": "请看错误内容；持仓已由 `finally` 清理。",
+    "Mend the strategy; what it left open is closed by `finally`.": "请修改策略；它留下的未结部分由 `finally` 平掉。",
+    "Correct the word.": "请改正这个词。",
+    "Keep the run folder and report it.": "请保留运行文件夹并报告。",
+    "Keep the log and report it.": "请保留日志并报告。",
+    "Read the log and report it.": "请看日志并报告。",
+    "Make room on the disk and check its permissions; the journal of intents is kept apart and is complete.": (
+        "请腾出磁盘空间并检查权限；意图账本单独保存，是完整的。"
+    ),
+    "Close them first, so that the run can prove what it did itself; or take them over: `runner play --adopt` cancels "
+    "the orders, and `flatten` closes the position. What an earlier run left, `runner recover` clears.": (
+        "请先了结它们，使运行能证明自己做了什么；或接管它们：`runner play --adopt` 撤销订单，`flatten` 平掉持仓。"
+        "较早的运行留下的，由 `runner recover` 清理。"
+    ),
+}

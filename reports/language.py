@@ -14,11 +14,13 @@ from functools import cache
 from typing import Final
 
 from core.clock import iso_utc
-from reports.chinese import PHRASES, SENTENCES
+from reports.chinese import MOVES, PHRASES, SENTENCES
 from reports.text import Markdown, cell
 
 LANGUAGES: Final = ("en", "zh")
 _GROUPS: Final = re.compile(r"(?<=\d)(?=(?:\d{3})+$)")
+# Where the sentence of one exchange ends and that of the next begins.
+_NEXT_PLAY: Final = re.compile(r"; (?=\w+ (?:was|is|could|failed|played) )")
 _SENTENCES: Final = {"en": (), "zh": tuple((re.compile(pattern), words) for pattern, words in SENTENCES)}
 
 
@@ -42,9 +44,16 @@ class Tongue:
 
     def told(self, sentence: str) -> str:
         """A sentence of the engine; one that is not known, a venue's own words for instance, stays as it is."""
-        whole = self._told(sentence)
-        if whole is not None:
-            return whole
+        if self.code == "zh" and sentence in MOVES:
+            return MOVES[sentence]
+        plays = _NEXT_PLAY.split(sentence.removesuffix("."))
+        if len(plays) == 1:
+            return self._told(sentence) or self._pieces(sentence)
+        told = [self._told(play) or self._pieces(play) for play in plays]
+        return sentence if told == plays else self._phrase("; ").join(told)
+
+    def _pieces(self, sentence: str) -> str:
+        """The parts of a sentence that are known, in their own words; the whole as it is when none is."""
         parts = sentence.removesuffix(".").split("; ")
         known = [self._told(part) for part in parts]
         if len(parts) == 1 or all(part is None for part in known):

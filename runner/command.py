@@ -8,9 +8,8 @@ Exit codes: 0 accepted, 1 played but not accepted, 2 wrong input (nothing sent),
 from __future__ import annotations
 
 import argparse
-import difflib
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn, Protocol
@@ -95,8 +94,8 @@ def make_parser() -> argparse.ArgumentParser:
     _running(plan)
     _adopt(plan)
 
-    explain = verbs.add_parser("explain", help="what a code means and what to do")
-    explain.add_argument("code", metavar="CODE")
+    explain = verbs.add_parser("explain", help="the codes of messages, or what one means and what to do")
+    explain.add_argument("code", nargs="?", metavar="CODE")
 
     steps = verbs.add_parser("steps", help="the verbs of scenarios, or one of them")
     steps.add_argument("name", nargs="?", metavar="VERB")
@@ -265,13 +264,14 @@ def _doctor(args: argparse.Namespace, outside: Outside, argv: list[str]) -> int:
 
 def _explain(args: argparse.Namespace, outside: Outside, argv: list[str]) -> int:
     pages = outside.explanations()
+    if args.code is None:
+        rows = [f"{code:22} {page.meaning.partition('. ')[0].rstrip('.')}." for code, page in sorted(pages.items())]
+        sys.stdout.write("\n".join([*rows, "", "runner explain CODE tells more."]) + "\n")
+        return 0
     code = args.code.upper()
     page = pages.get(code)
     if page is None:
-        near = difflib.get_close_matches(code, list(pages), n=3)
-        hint = f"; the nearest are {', '.join(near)}" if near else f"; there are: {', '.join(sorted(pages))}"
-        sys.stderr.write(f"There is no code {args.code}{hint}\n")
-        return WRONG_INPUT
+        return _unknown(argv, "UNKNOWN_CHOICE", "code", args.code, pages, "a code that `runner explain` lists")
     sys.stdout.write(f"{code}\n\n{page.meaning}\n\nWhat to do: {page.next_move}\n")
     if page.example:
         sys.stdout.write(f"\nExample:\n{page.example}\n")
@@ -280,10 +280,21 @@ def _explain(args: argparse.Namespace, outside: Outside, argv: list[str]) -> int
 
 def _steps(args: argparse.Namespace, outside: Outside, argv: list[str]) -> int:
     from runner.step_pages import step_page, step_table
+    from runner.values import either
+    from schemas import verbs
 
+    if args.name is not None and args.name not in verbs():
+        return _unknown(argv, "UNKNOWN_STEP", "step", args.name, verbs(), either(verbs()))
     text = step_table() if args.name is None else step_page(args.name)
     sys.stdout.write(text)
     return 0
+
+
+def _unknown(argv: Sequence[str], code: str, what: str, word: str, known: Iterable[str], told: str) -> int:
+    from runner.flags import tell_unknown
+
+    sys.stderr.write(tell_unknown(make_parser(), argv, code, what, word, known, told))
+    return WRONG_INPUT
 
 
 def _init(args: argparse.Namespace, outside: Outside, argv: list[str]) -> int:

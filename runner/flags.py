@@ -24,8 +24,31 @@ def tell(parser: argparse.ArgumentParser, message: str, argv: Sequence[str]) -> 
     """
     parser = _innermost(parser, argv)
     line = _Line(argv, parser)
-    mistakes = list(_mistakes(parser, message, line))
-    return render_text(mistakes, {PLACE: line.text}, 0).rpartition("\n\n")[0] + "\n"
+    return _text(_mistakes(parser, message, line), line)
+
+
+def tell_unknown(
+    parser: argparse.ArgumentParser,
+    argv: Sequence[str],
+    code: str,
+    what: str,
+    word: str,
+    known: Iterable[str],
+    told: str,
+) -> str:
+    """
+    A word that names nothing, such as a step that does not exist.
+
+    Args:
+        argv: The words behind ``runner``.
+        what: What the word should name, like ``step``.
+        told: What is expected, in words.
+    """
+    line = _Line(argv, _innermost(parser, argv))
+    column, length = line.find(word)
+    near = nearest(word, known)
+    mistake = _mistake(code, column, length, f"There is no {what} {word}.", word, told, near)
+    return _text([mistake], line)
 
 
 class _Line:
@@ -110,6 +133,10 @@ def _mistake(
     return Mistake(
         code, PLACE, 1, column, message if shown == found else "This does not fit.", shown, expected, near, length
     )
+
+
+def _text(mistakes: Iterable[Mistake], line: _Line) -> str:
+    return render_text(list(mistakes), {PLACE: line.text}, 0).rpartition("\n\n")[0] + "\n"
 
 
 def _innermost(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.ArgumentParser:

@@ -76,7 +76,7 @@ def _seed(environment: Environment, scenario: Scenario, now_ms: int) -> int:
 
 
 def play_files(args: argparse.Namespace, outside: Outside, argv: Sequence[str]) -> int:
-    """``runner play``: one run a file, one after the other; the worst exit code."""
+    """``runner play``: one run a file, one after the other; the worst exit code. One stopped by hand is the last."""
     environment = environment_of(args, outside)
     plans = plans_of(args, environment, SystemClock().now_ms())
     try:
@@ -98,7 +98,8 @@ def play_files(args: argparse.Namespace, outside: Outside, argv: Sequence[str]) 
         if environment.on != "sim" and args.progress != "json":
             sys.stdout.write(f"Trading on {environment.on} with the accounts {', '.join(accounts)}\n")
     worst = 0
-    for plan, text in plans:
+    for number, (plan, text) in enumerate(plans, 1):
+        interruption = Interruption()
         code = play_plan(
             plan,
             text,
@@ -110,10 +111,12 @@ def play_files(args: argparse.Namespace, outside: Outside, argv: Sequence[str]) 
             faults=faults,
             language=getattr(args, "language", None),
             adopt=args.adopt,
+            interruption=interruption,
         )
         worst = max(worst, code, key=_BADNESS.index)
-        if code == 4:
-            break
+        if interruption.asked and number < len(plans):
+            # Whatever became of this one: who stopped it did not want the next to begin.
+            return max(worst, EXIT_CODES["interrupted"], key=_BADNESS.index)
     return worst
 
 
@@ -135,12 +138,14 @@ def play_plan(
     spot_baseline: Decimal | None = None,
     language: Literal["en", "zh"] | None = None,
     adopt: bool = False,
+    interruption: Interruption | None = None,
 ) -> int:
     """
     Play one plan into a new run folder, write the reports, and tell the result. Returns the exit code.
 
     ``left_by`` names an earlier play whose orders and position this one takes over, with its ``spot_baseline``;
-    ``adopt`` has it take over what nobody here made; ``language`` is of the reports, the scenario's own when None.
+    ``adopt`` has it take over what nobody here made; ``language`` is of the reports, the scenario's own when None;
+    ``interruption`` tells the caller afterwards whether somebody stopped it by hand.
     While it plays it holds the locks of its accounts; when somebody else has one, nothing begins.
     """
     clock = SystemClock()
@@ -167,6 +172,7 @@ def play_plan(
             spot_baseline=spot_baseline,
             language=language,
             adopt=adopt,
+            interruption=interruption or Interruption(),
         )
 
 
@@ -186,6 +192,7 @@ def _play_into(
     spot_baseline: Decimal | None,
     language: Literal["en", "zh"] | None,
     adopt: bool,
+    interruption: Interruption,
 ) -> int:
     # The terminal shows the play; the log is beside it, unless somebody asks to see it all.
     wanted = environment.log_level == "DEBUG" or environment.log_json
@@ -213,7 +220,6 @@ def _play_into(
         journal=folder / "journal.db" if own_sims else environment.state_dir / "journal.db",
     )
     chance = Chance(plan.seed)
-    interruption = Interruption()
 
     async def whole() -> Outcome:
         async with anyio.create_task_group() as group:
@@ -349,20 +355,34 @@ def ending_words(outcome: Outcome, folder: Path) -> str:
 def _next(outcome: Outcome) -> list[str]:
     """What to try now."""
     file = outcome.scenario.path
+    sims = _sims_flag(outcome.command)
+    recovered = outcome.command[1:2] == ("recover",)
     match outcome.verdict:
-        case "accepted" if outcome.on == "sim":
+        case "accepted" if outcome.on == "sim" and not recovered:
             return [f"This was a simulation. Next: `runner plan {file} --on live` shows what a real run would do."]
         case "accepted":
             return []
+        case "not_proven_flat" if outcome.on == "sim" and not sims:
+            return ["The simulators ended with this run, so nothing is left to close. Next: read the report"]
         case "not_proven_flat":
-            return ["Next: look at the exchange's own page, then settle, cancel and close with: runner recover"]
+            return [f"Next: look at the exchange's own page, then settle, cancel and close with: runner recover{sims}"]
         case "interrupted":
-            return [f"Next: runner play {file}"]
+            return [f"Next: runner recover{sims}" if recovered else f"Next: runner play {file}{sims}"]
         case _:
             codes = dict.fromkeys(play.error.code for play in outcome.plays if play.error is not None)
             return [f"Next: runner explain {code}" for code in codes] or [
                 "Next: read the acceptance table of the report"
             ]
+
+
+def _sims_flag(command: Sequence[str]) -> str:
+    """The words that name the same simulators again, with a space before them; empty without any."""
+    for word, value in zip(command, (*command[1:], ""), strict=True):
+        if word == "--sims":
+            return f" --sims {value}"
+        if word.startswith("--sims="):
+            return f" {word}"
+    return ""
 
 
 def show_plans(args: argparse.Namespace, outside: Outside) -> int:

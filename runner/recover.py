@@ -23,6 +23,7 @@ from runner.load import load_scenarios
 from runner.outcome import EXIT_CODES
 from runner.plan import Plan, make_plan
 from runner.playing import environment_of, play_plan
+from runner.run import Interruption
 from runner.sims import SimsError, read_sims
 from venues import VENUES
 from venues.errors import LocalRuleError
@@ -69,8 +70,12 @@ def recover(args: argparse.Namespace, outside: Outside, argv: Sequence[str]) -> 
     if environment.on == "sim" and sims is None:
         raise WrongInput(["Simulators of their own have nothing to recover: name those that are up with --sims FILE."])
     worst = 0
-    for row in left:
-        worst = max(worst, _recover(row, environment, outside, argv, args, sims))
+    for number, row in enumerate(left, 1):
+        interruption = Interruption()
+        worst = max(worst, _recover(row, environment, outside, argv, args, sims, interruption))
+        if interruption.asked and number < len(left):
+            # Who stopped this one did not want the next to begin; it is still in the journal.
+            return max(worst, EXIT_CODES["interrupted"])
     return worst
 
 
@@ -98,6 +103,7 @@ def _recover(
     argv: Sequence[str],
     args: argparse.Namespace,
     sims: Any,
+    interruption: Interruption,
 ) -> int:
     seed = SystemClock().now_ms() % 1_000_000
     try:
@@ -115,6 +121,7 @@ def _recover(
         sims=sims,
         left_by=row["play"],
         spot_baseline=Decimal(row["spot_baseline"]),
+        interruption=interruption,
     )
     if code != EXIT_CODES["not_proven_flat"]:
         # What a killed run left for `runner halt` has nothing to say any more.

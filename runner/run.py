@@ -84,6 +84,11 @@ class Interruption:
         if self.halted is not None:
             self.halt(self.halted)
 
+    @property
+    def asked(self) -> bool:
+        """Somebody stopped the run by hand, even if it was over before that took hold."""
+        return self.signal is not None or self.halted is not None
+
     def halt(self, halted: Halted) -> None:
         """Stop new orders on every venue at once and cancel what is live; see :meth:`VenuePlay.halt`."""
         self.halted = self.halted or halted

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import textwrap
 from typing import Any, Final
 
-from runner.mistakes import WrongInput
 from runner.values import expected
 from schemas import load_schema, verbs
 
@@ -22,15 +20,7 @@ def step_table() -> str:
 
 
 def step_page(verb: str) -> str:
-    """
-    One verb's page.
-
-    Raises:
-        WrongInput: no such verb, with the nearest one.
-    """
-    if verb not in verbs():
-        near = difflib.get_close_matches(verb, verbs(), n=1)
-        raise WrongInput([f"There is no step {verb}" + (f"; did you mean {near[0]}?" if near else ".")])
+    """The page of one of :func:`schemas.verbs`."""
     schema = load_schema(f"steps/{verb}")
     lines = [f"{verb} - {schema['title']}", "", *textwrap.wrap(schema["description"], _WIDTH), ""]
     for name, facts in schema.get("properties", {}).items():

@@ -328,11 +328,11 @@ class Connector:
             raise LocalRuleError("MIN_SIZE", f"a size must be above 0, not {size_i}")
         if reduce_only not in (0, 1):
             raise LocalRuleError("REDUCE_ONLY", f"reduce_only must be 0 or 1, not {reduce_only}")
-        if client_id in self._used:
-            raise LocalRuleError("DUPLICATE_CLIENT_ID", f"client id {client_id} was sent before")
-        if not self._streams.synced:
-            raise LocalRuleError("NOT_SYNCED", f"{self.name}'s streams are not up to date")
-        await self._prepare()
+        self._check_open(client_id)
+        what = f"order {client_id} on {self.name}"
+        # Before the request is made: its worst price, expiry and signature count from then.
+        taken = await self._room(symbol, Use.SUBMIT, what)
+        await self._prepare(Use.SETTLE)
         order = PlaceOrder(
             symbol=symbol,
             client_id=client_id,
@@ -343,11 +343,8 @@ class Connector:
             reduce_only=bool(reduce_only),
             worst_price_i=await self._worst_price(symbol, is_ask) if price_i is None else None,
         )
-        what = f"order {client_id} on {self.name}"
-        # Before the request is made: its expiry and signature count from then.
-        taken = await self._room(symbol, Use.SUBMIT, what)
-        if not self._streams.synced:
-            raise LocalRuleError("NOT_SYNCED", f"{self.name}'s streams are not up to date")
+        # All that may have taken long.
+        self._check_open(client_id)
         request = self._dialect.place(order, self._talks.now_ms(), rest=self._streams.order_line_down(symbol))
         self._used.add(client_id)
         reply = await self._exchange(request, taken, what)
@@ -369,7 +366,7 @@ class Connector:
         key = self._key(symbol, client_order_index)
         what = f"the cancel of {client_order_index} on {self.name}"
         taken = await self._room(symbol, Use.CANCEL, what)
-        await self._prepare()
+        await self._prepare(Use.CANCEL)
         request = self._dialect.cancel(key, self._talks.now_ms(), rest=self._streams.order_line_down(symbol))
         reply = await self._exchange(request, taken, what)
         for event in self._understand(lambda: self._dialect.read_cancelled(key, reply), what):
@@ -393,19 +390,19 @@ class Connector:
     async def arm_dead_man(self, symbol: str) -> None:
         """Start, or restart, the venue's countdown for this market."""
         if self.abilities.dead_mans_switch:
-            await self._prepare()
+            await self._prepare(Use.CANCEL)
             await self._talks.once(self._dialect.dead_man(symbol, self.abilities.dead_man_secs), Use.CANCEL)
 
     async def disarm_dead_man(self, symbol: str) -> None:
         """Stop the countdown."""
         if self.abilities.dead_mans_switch:
-            await self._prepare()
+            await self._prepare(Use.CANCEL)
             await self._talks.once(self._dialect.dead_man(symbol, 0), Use.CANCEL)
 
-    async def _prepare(self) -> None:
+    async def _prepare(self, use: Use) -> None:
         if self._dialect.unprepared:
             try:
-                await self._talks.read(self._dialect.prepare, Use.SETTLE)
+                await self._talks.read(self._dialect.prepare, use)
             except OutcomeUnknown as error:
                 # Only the reading before the request failed: there is nothing to be in doubt about.
                 raise LocalRuleError(error.code, f"nothing was sent: {error.hint}", raw=error.raw) from None
@@ -533,6 +530,12 @@ class Connector:
     def _check_client_id(self, client_id: int) -> None:
         if type(client_id) is not int or not 1 <= client_id <= self._dialect.abilities.max_client_id:
             raise LocalRuleError("CLIENT_ID_RANGE", f"{self.name} takes 1..{self._dialect.abilities.max_client_id}")
+
+    def _check_open(self, client_id: int) -> None:
+        if client_id in self._used:
+            raise LocalRuleError("DUPLICATE_CLIENT_ID", f"client id {client_id} was sent before")
+        if not self._streams.synced:
+            raise LocalRuleError("NOT_SYNCED", f"{self.name}'s streams are not up to date")
 
     def _key(self, symbol: str, client_id: int) -> OrderKey:
         self._market(symbol)

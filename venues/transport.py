@@ -13,7 +13,7 @@ import re
 import select
 import ssl
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any, Final, cast
 
 import httpx
@@ -124,9 +124,12 @@ class Connection(asyncio.Protocol):
 
 
 class Transport(httpx.AsyncBaseTransport):
-    """Connections by address, each kept for ``keep_secs``; an answer may have ``max_reply_bytes`` as sent."""
+    """
+    Connections by address, each kept for ``keep_secs``; an answer may have ``max_reply_bytes`` as sent. ``tls`` is
+    asked for when an address needs it.
+    """
 
-    def __init__(self, tls: ssl.SSLContext, *, keep_secs: float, max_reply_bytes: int) -> None:
+    def __init__(self, tls: Callable[[], ssl.SSLContext], *, keep_secs: float, max_reply_bytes: int) -> None:
         self._tls = tls
         self._keep_secs = keep_secs
         self._max_reply_bytes = max_reply_bytes
@@ -175,7 +178,7 @@ class Transport(httpx.AsyncBaseTransport):
 
     async def _connect(self, address: Address, secs: float | None) -> Connection:
         scheme, host, port = address
-        secure: dict[str, Any] = {"ssl": self._tls, "server_hostname": host} if scheme == "https" else {}
+        secure: dict[str, Any] = {"ssl": self._tls(), "server_hostname": host} if scheme == "https" else {}
         make, loop = lambda: Connection(self._opened, self._max_reply_bytes), asyncio.get_running_loop()
         try:
             async with asyncio.timeout(secs):

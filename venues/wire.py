@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol, TypeVar, cast, runtime_checkable
 
 import anyio
@@ -146,7 +148,6 @@ class SocketWire:
 
     def __init__(self) -> None:
         self._transport: Transport | None = None
-        self._tls: ssl.SSLContext | None = None
         self._bases: dict[str, tuple[httpx.URL, str]] = {}
 
     async def request(self, base_url: str, call: HttpCall, timeout_secs: float) -> HttpReply:
@@ -237,7 +238,7 @@ class SocketWire:
         from venues.transport import Transport
 
         _hush()
-        self._transport = Transport(self._tls_context(), keep_secs=KEEP_ALIVE_SECS, max_reply_bytes=MAX_REPLY_BYTES)
+        self._transport = Transport(self._tls_context, keep_secs=KEEP_ALIVE_SECS, max_reply_bytes=MAX_REPLY_BYTES)
         return self._transport
 
     def _learn_base(self, base_url: str) -> tuple[httpx.URL, str]:
@@ -248,12 +249,17 @@ class SocketWire:
         return known
 
     def _tls_context(self) -> ssl.SSLContext:
-        if self._tls is None:
-            import httpx
+        return _tls_of_this_process()
 
-            self._tls = httpx.create_ssl_context(trust_env=False)
-            self._tls.set_alpn_protocols(["http/1.1"])
-        return self._tls
+
+@cache
+def _tls_of_this_process() -> ssl.SSLContext:
+    """Reading the certificates of all authorities takes some 20 ms: once, and never for loopback's plain HTTP."""
+    import httpx
+
+    context = httpx.create_ssl_context(trust_env=False)
+    context.set_alpn_protocols(["http/1.1"])
+    return context
 
 
 async def _unpacked(response: httpx.Response) -> bytes:
@@ -413,10 +419,10 @@ class Talks:
             tries = 0
             while True:
                 tries, wait = tries + 1, next(waits)
-                asked = anyio.current_time()
+                # The time limit is for the venue, not for our own caution, which has its own.
+                left_secs, limit.deadline = limit.deadline - anyio.current_time(), math.inf
                 taken = await self.budget.take(use, self._dialect.rates.cost(call))
-                # The time limit is for the venue, not for our own caution.
-                limit.deadline += anyio.current_time() - asked
+                limit.deadline = anyio.current_time() + left_secs
                 try:
                     reply = await self.send(call, taken)
                 except NotSent as error:

@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,6 +38,7 @@ PATIENCE_SECS = 60
 SPEED = "50"
 SHARE = 4
 """Of 15 writes: before the play begins, with an intent that was not sent, with a position held, before the last one."""
+LANES = 4
 SCENARIO = """scenario: killed
 title: Orders that rest, one that opens, one that closes
 venues: [{venue}]
@@ -170,16 +171,20 @@ class Told:
     """What was wrong."""
 
 
-def try_venue(folder: Path, venue: str, up: Exchanges, share: int | None) -> Told:
-    """Kill at every write (``share`` None: before and after it), or at ``share`` writes spread over the play."""
+def try_venue(folder: Path, venue: str, up: Exchanges, share: int | None, lane: int = 0, lanes: int = 1) -> Told:
+    """
+    Kill at every write (``share`` None: before and after it), or at ``share`` writes spread over the play.
+
+    Of these deaths every ``lanes``-th, from number ``lane``.
+    """
     told = Told(venue)
-    runners = Runners(folder / venue, venue, up.sims)
+    runners = Runners(folder / f"{venue}-{lane}", venue, up.sims)
     try:
         code, text, told.writes = runners.play()
         if code != 0:
             told.lines.append(f"the play that nobody kills ends with {code}: {text[-600:]}")
             return told
-        for kill, after in places(told.writes, share):
+        for kill, after in places(told.writes, share)[lane::lanes]:
             _die_and_recover(runners, up, told, kill, after)
     finally:
         runners.close()
@@ -221,10 +226,37 @@ def _die_and_recover(runners: Runners, up: Exchanges, told: Told, kill: int, aft
         told.lines.append(f"{where}: left after recovery: {books}, {runners.left()}")
 
 
-def try_all(folder: Path, shares: dict[str, int | None]) -> list[Told]:
-    """All exchanges beside each other: a recovery is mostly waiting."""
-    with exchanges(folder, list(shares)) as up, ThreadPoolExecutor(len(shares)) as pool:
-        return list(pool.map(lambda item: try_venue(folder, item[0], up, item[1]), shares.items()))
+def try_all(folder: Path, shares: Mapping[str, int | None]) -> list[Told]:
+    """
+    All exchanges beside each other: a recovery is mostly waiting for an order's expiry.
+
+    Where more than :data:`SHARE` deaths are wanted, :data:`LANES` persons die beside each other, each on an account of
+    their own at simulators of their own.
+    """
+    jobs: list[tuple[str, int | None, int, int]] = []
+    for venue, share in shares.items():
+        lanes = LANES if share is None or share > SHARE else 1
+        jobs += [(venue, share, lane, lanes) for lane in range(lanes)]
+    with contextlib.ExitStack() as opened, ThreadPoolExecutor(len(jobs)) as pool:
+        ups: list[Exchanges] = []
+        for lane in range(1 + max(lane for _, _, lane, _ in jobs)):
+            place = folder / f"exchanges-{lane}"
+            place.mkdir()
+            ups.append(opened.enter_context(exchanges(place, [job[0] for job in jobs if job[2] == lane])))
+        futures = [pool.submit(try_venue, folder, venue, ups[lane], share, lane, n) for venue, share, lane, n in jobs]
+        told = [future.result() for future in futures]
+    return [_joined([each for each in told if each.venue == venue]) for venue in shares]
+
+
+def _joined(lanes: Sequence[Told]) -> Told:
+    return Told(
+        lanes[0].venue,
+        lanes[0].writes,
+        sum(lane.deaths for lane in lanes),
+        sum(lane.refused for lane in lanes),
+        sum(lane.recovered for lane in lanes),
+        [line for lane in lanes for line in lane.lines],
+    )
 
 
 def main() -> int:

@@ -76,6 +76,8 @@ class LighterDialect:
         self._next_nonce: int | None = None
         self._unanswered: dict[int, int] = {}
         """Nonce → when its transaction was signed, Unix milliseconds."""
+        self._tickets: dict[int, int] = {}
+        """Number of a transaction in a talk → the nonce that it was signed with."""
         self._orders: dict[int, _Sent] = {}
         """Client id → how its submit left; the last 10,000."""
         self._cancels: dict[int, int] = {}
@@ -182,13 +184,16 @@ class LighterDialect:
             fields = {name: int(value) for name, value in call.params}
             kind, nonce = fields.pop("tx_type"), fields.pop("Nonce", None)
             market = fields.pop("market", None)
-            ahead_ms = fields.pop("ahead_ms", None)
+            ahead_ms, ticket = fields.pop("ahead_ms", None), fields.pop("ticket", None)
             if ahead_ms is not None:
                 fields["Time"] = now_ms + ahead_ms
+            nonce = self._take_nonce() if nonce is None else nonce
+            if ticket is not None:
+                self._tickets[ticket] = nonce
             signed = self._signed(
                 kind,
                 fields,
-                nonce=self._take_nonce() if nonce is None else nonce,
+                nonce=nonce,
                 attributes=None if market is None else {encode.CANCEL_ALL_MARKET: market},
             )
             return encode.send(signed)
@@ -271,9 +276,13 @@ class LighterDialect:
         for _ in range(2):
             if self.unprepared:
                 yield from self.prepare()
-            nonce = self._next_nonce
-            assert nonce is not None
-            reply = yield encode.send_later(kind, fields, **more)
+            self._asks += 1
+            ticket = self._asks
+            try:
+                reply = yield encode.send_later(kind, fields, ticket=ticket, **more)
+            finally:
+                # Others may have been signed while it waited to leave; without one, it never left.
+                nonce = self._tickets.pop(ticket, -1)
             self._answered(nonce, reply)
             if refusals.is_done(reply):
                 self._burn(nonce)

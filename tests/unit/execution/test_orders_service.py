@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import anyio
 import pytest
+from msgspec import structs
 
 from execution.caps import Caps
 from execution.journal import Journal
@@ -413,6 +414,49 @@ def test_an_interrupted_send_leaves_the_order_in_doubt_and_known():
         return doubt, order.state, venue.maybe_live
 
     assert play(story) == (True, State.CANCELLED, [])
+
+
+@pytest.mark.parametrize("cut", [False, True], ids=["streams up", "streams broke meanwhile"])
+def test_an_order_that_still_waits_to_be_sent_is_never_proven_absent(cut):
+    """[ours] Room in a rate budget may come after the intent's expiry; nobody lists the order until then."""
+
+    async def story(venue, desk):
+        at_once = venue.submit_limit_order
+
+        async def after_a_wait(**words):
+            await venue.clock.sleep(12)
+            return await at_once(**words)
+
+        venue.submit_limit_order = after_a_wait
+        async with anyio.create_task_group() as group:
+            group.start_soon(buy, desk)
+            await venue.clock.sleep(0.1)
+            if cut:
+                venue.lose_stream(back_after_secs=0.1)
+            left = await desk.settle_all()
+        (order,) = desk.of_leg("leg")
+        return left, order.state, order.settled, venue.maybe_live
+
+    assert play(story) == ([], State.CANCELLED, True, [])
+
+
+def test_a_queued_order_is_not_proven_absent_before_its_signature_expired():
+    """[ours] The request was signed late, so it may still live after the expiry that was written in the intent."""
+
+    async def story(venue, desk):
+        async def queued(**words):
+            await venue.clock.sleep(10)
+            return ""
+
+        venue.submit_limit_order = queued
+        began = venue.clock.monotonic()
+        order = await buy(desk)
+        assert await desk.settle(order) == 0
+        return venue.clock.monotonic() - began, order.state
+
+    took, state = play(story, abilities=structs.replace(ABILITIES, ack_is_queued=True))
+    assert state is State.FAILED
+    assert took >= 10 + (ABILITIES.expiry_ms + ABILITIES.read_lag_ms) / 1000
 
 
 def test_a_refused_order_is_failed_and_costs_nothing():

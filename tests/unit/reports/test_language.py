@@ -13,6 +13,8 @@ from jinja2 import Environment, nodes
 from reports import render
 from reports.chinese import PHRASES
 from reports.language import tongue
+from steps import CODES as STEP_CODES
+from venues.errors import CODES as VENUE_CODES
 
 HERE = Path(__file__).resolve().parent
 REPORTS = HERE.parents[2] / "reports"
@@ -99,6 +101,16 @@ def test_the_scenarios_own_language_is_used_unless_another_is_asked_for():
             "全部 5 家交易所完成了所有步骤，满足全部标准，并已证明无持仓。",
         ),
         ("okx could not be played: no connection to okx", "okx 无法运行：no connection to okx"),
+        (
+            "okx already holds a position of 0.01 SOL; run r1 left a play on this account without a proven end",
+            "okx 已有持仓 0.01 SOL；运行 r1 在此账户上留下了一场未证明结束的交易",
+        ),
+        (
+            "backpack was halted by hand; positions were left open as asked: the exchange reads 0.01 SOL, 0 open "
+            "orders; okx was interrupted and is proven flat.",
+            "backpack 被人工停机；按要求保留持仓：交易所读数 0.01 SOL，0 笔未结订单；okx 被中断，已证明无持仓",
+        ),
+        ("Run `runner recover r1` first.", "请先运行 `runner recover r1`。"),
         ("wait between 1 s and 2 min", "等待 1 秒 到 2 分钟"),
         ("okx failed and is proven flat: x; backpack played every step and is proven flat.", None),
         ("The exchange says: nonce too low", "The exchange says: nonce too low"),
@@ -109,6 +121,13 @@ def test_sentences_of_the_engine_are_translated_and_strangers_words_are_not(sent
     told = tongue("zh").told(sentence)
     assert told == chinese if chinese else "okx 失败" in told
     assert tongue("en").told(sentence) == sentence
+
+
+def test_every_next_move_of_a_code_has_its_chinese():
+    """[client] Who reads Chinese is told in Chinese what to do."""
+    moves = {page.next_move for page in VENUE_CODES.values()} | {move for _, move in STEP_CODES.values()}
+    assert not [move for move in moves if tongue("zh").told(move) == move]
+    assert all(tongue("en").told(move) == move for move in moves)
 
 
 def test_thousands_are_set_apart_from_five_digits_on():

@@ -126,6 +126,9 @@ def test_every_code_has_its_page(capsys):
     """[client] `runner explain` knows each code that any output may carry, in any case of letters."""
     codes = explanations()
     assert len(codes) > 40
+    exit_code, table, _ = run(capsys, "explain")
+    assert exit_code == 0
+    assert [line.split()[0] for line in table.splitlines()[:-2]] == sorted(codes)
     for code in codes:
         exit_code, out, _ = run(capsys, "explain", code.lower())
         assert exit_code == 0

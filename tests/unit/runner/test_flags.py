@@ -32,6 +32,10 @@ def told(capsys, *words):
         ("play x.yaml --seed --on sim", "FLAG_VALUE", "--seed", None),
         ("play x.yaml --se 3", "UNKNOWN_FLAG", "--se", None),
         ("explain A B", "UNKNOWN_FLAG", "B", None),
+        ("explain acount_locked", "UNKNOWN_CHOICE", "acount_locked", "ACCOUNT_LOCKED"),
+        ("explain WRONG", "UNKNOWN_CHOICE", "WRONG", None),
+        ("steps markt_close", "UNKNOWN_STEP", "markt_close", "market_close"),
+        ("steps WRONG", "UNKNOWN_STEP", "WRONG", None),
         ("play", "FLAG_VALUE", "", None),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 import pytest
@@ -105,6 +106,47 @@ def test_the_time_limit_of_a_reading_does_not_run_while_it_waits_for_room(rates:
         toy.connector._budget.refuse((Cost("all"),), 14.0)
         toy.wire.latency_secs = 5.0
         assert (await toy.connector.get_margin()).balance == 100
+
+    play(story)
+
+
+def test_a_proof_may_wait_longer_for_room_than_a_reading_may_take(rates: ToyRates):
+    """[ours] A look-up has 30 s of patience; the 15 s of a reading begin when it leaves."""
+
+    async def story(toy: Toy) -> None:
+        clock = toy.wire.clock
+        toy.connector._budget.refuse((Cost("all"),), 22.0)
+        began = clock.monotonic()
+        assert list(await toy.connector.get_open_orders()) == []
+        assert 22 <= clock.monotonic() - began < 23
+
+    play(story)
+
+
+def test_a_client_id_that_waits_for_room_is_not_sent_by_somebody_else_meanwhile(rates: ToyRates):
+    """[ours] Two submits of one id at once: one leaves, the other is refused here."""
+
+    async def story(toy: Toy) -> None:
+        toy.connector._budget.refuse((Cost("all"),), 1.0)
+        told = await asyncio.gather(toy.submit(1), toy.submit(1), return_exceptions=True)
+        assert len(toy.wire.asked("/order")) == 1
+        assert [error.code for error in told if isinstance(error, LocalRuleError)] == ["DUPLICATE_CLIENT_ID"]
+
+    play(story)
+
+
+def test_what_a_cancel_needs_before_it_leaves_has_the_room_of_a_cancel(rates: ToyRates):
+    """[ours] A fresh nonce is read at once where look-ups already wait."""
+
+    async def story(toy: Toy) -> None:
+        await toy.submit(1)
+        toy.dialect.unprepared = True
+        toy.dialect.prepare = toy.dialect.margin
+        toy.wire.answers["/margin"] = [HttpReply(200, b'"100"', {"used": "93"}), "100"]
+        await toy.connector.get_margin()
+        began = toy.wire.clock.monotonic()
+        await toy.connector.cancel_by_client_id(COIN, 1)
+        assert toy.wire.clock.monotonic() - began < 0.1
 
     play(story)
 

@@ -64,7 +64,7 @@ class Scripted:
     @contextlib.asynccontextmanager
     async def up(self, tls: ssl.SSLContext | None = None):
         server = await asyncio.start_server(self.serve, "127.0.0.1", 0, ssl=tls)
-        transport = Transport(httpx.create_ssl_context(trust_env=False), keep_secs=30, max_reply_bytes=1 << 20)
+        transport = Transport(lambda: httpx.create_ssl_context(trust_env=False), keep_secs=30, max_reply_bytes=1 << 20)
         try:
             with anyio.fail_after(5):
                 port = server.sockets[0].getsockname()[1]
@@ -329,7 +329,7 @@ async def test_a_connection_that_is_not_made_in_time_is_told_from_one_that_broke
     for one in waiting:
         one.setblocking(False)
         one.connect_ex(full.getsockname())
-    transport = Transport(httpx.create_ssl_context(trust_env=False), keep_secs=30, max_reply_bytes=1 << 20)
+    transport = Transport(lambda: httpx.create_ssl_context(trust_env=False), keep_secs=30, max_reply_bytes=1 << 20)
     url = httpx.URL(f"http://127.0.0.1:{full.getsockname()[1]}/")
     with anyio.fail_after(5), pytest.raises(httpx.ConnectTimeout):
         await ask(transport, url, extensions={"timeout": {"connect": 0.05}})
@@ -381,7 +381,7 @@ async def over_tls(secured) -> None:
     async with server.up(tls) as (transport, url):
         with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
             await ask(transport, url)
-        transport._tls = trusting
+        transport._tls = lambda: trusting
         if not right_name:
             with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
                 await ask(transport, url)

@@ -236,6 +236,20 @@ def test_a_cancel_that_was_taken_under_the_nonce_is_the_fence():
     assert hold(dialect, dialect.fence(key(1)), [answer({"nonce": 8})], NOW + 7_100)[0] is True
 
 
+def test_a_talk_that_waited_for_room_fences_no_submit_that_overtook_it():
+    """[ours] The nonce that counts is the one it was signed with, not the one that was next when it asked."""
+    dialect = ready()
+    talk = dialect.dead_man("SOL", 60)
+    call = next(talk)
+    dialect.place(order(1), NOW)
+    assert info_of(dialect.sign(call, NOW + 4_000))["Nonce"] == 8
+    with pytest.raises(StopIteration):
+        talk.send(YES)
+    # The submit under 7 may live: the venue took it, or will.
+    assert dialect.unprepared
+    assert hold(dialect, dialect.fence(key(1)), [answer({"nonce": 9})], NOW + 60_000)[0] is False
+
+
 def test_a_refused_fence_proves_nothing():
     """[venue] The order came first after all."""
     dialect = ready()
