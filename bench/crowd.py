@@ -16,9 +16,11 @@ import os
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -85,13 +87,15 @@ def crowd(
             server.wait(10)
 
 
-def plan_of(text: str, venue: str, folder: Path, seed: int) -> tuple[Plan, str]:
-    """A scenario's text, checked and planned for one venue."""
-    path = folder / "scenario.yaml"
-    path.write_text(text, encoding="utf-8")
-    found = load_scenarios([str(path)], venues=[venue], known_venues=tuple(VENUES))
+@cache
+def plan_of(text: str, venue: str) -> tuple[Plan, str]:
+    """A scenario's text, checked and planned for one venue: once, as a run does for all its plays."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "scenario.yaml"
+        path.write_text(text, encoding="utf-8")
+        found = load_scenarios([str(path)], venues=[venue], known_venues=tuple(VENUES))
     assert not found.mistakes, found.mistakes
-    plan, mistakes = make_plan(found.scenarios[0], known_venues=[venue], on="sim", seed=seed, speed=1.0)
+    plan, mistakes = make_plan(found.scenarios[0], known_venues=[venue], on="sim", seed=7, speed=1.0)
     assert plan is not None, mistakes
     return plan, found.sources[str(path)]
 
@@ -99,7 +103,7 @@ def plan_of(text: str, venue: str, folder: Path, seed: int) -> tuple[Plan, str]:
 async def play(text: str, venue: str, told: Told, folder: Path, clock: Clock, seed: int) -> Outcome:
     """One whole run on one venue over sockets: journal, timelines and events in a folder of its own."""
     folder.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240 - before the run begins
-    plan, source = plan_of(text, venue, folder, seed)
+    plan, source = plan_of(text, venue)
     chance = Chance(f"{folder.name}/{seed}")
 
     async def reach(name: str) -> Reached:
@@ -114,7 +118,7 @@ async def play(text: str, venue: str, told: Told, folder: Path, clock: Clock, se
             plan,
             run_id=folder.name,
             text=source,
-            folders=Folders(run=folder, orders=folder / "orders", journal=folder / "journal.db"),
+            folders=Folders(run=folder, orders=folder / "orders", journal=folder.parent / "journal.db"),
             clock=clock,
             chance=chance,
             reach=reach,

@@ -18,11 +18,13 @@ from pathlib import Path
 
 import anyio
 
-from bench.crowd import cpu_secs, crowd, memory_bytes, play, settled_memory_bytes, tasks
+from bench.crowd import cpu_secs, crowd, memory_bytes, plan_of, play, settled_memory_bytes, tasks
 from bench.laps import now
 from bench.venues_at_hand import ROOT, Told
 from core.clock import SystemClock
+from core.loop import run
 from runner.outcome import Outcome
+from venues import VENUES
 
 INTERVAL_SECS = 5
 MARKET_PACE = 0.25
@@ -93,8 +95,10 @@ async def _crowd(lines: list[tuple[str, Told]], servers: list[int], secs: float)
             await anyio.sleep(1)
 
     with tempfile.TemporaryDirectory() as place:
-        # One play before the measurement: libraries are loaded, tables made.
-        await play(SCENARIO.format(interval=1, secs=2), *lines[0], Path(place) / "warm", clock, seed=0)
+        # One play a venue before the measurement: libraries are loaded, tables made, plans drawn.
+        for number, line in enumerate(lines[: len(VENUES)]):
+            plan_of(text, line[0])
+            await play(SCENARIO.format(interval=1, secs=2), *line, Path(place) / f"warm-{number}", clock, seed=0)
         before, began = settled_memory_bytes(), now()
         spent, spent_there = cpu_secs(), sum(map(cpu_secs, servers))
         async with anyio.create_task_group() as beside:
@@ -131,7 +135,7 @@ async def _crowd(lines: list[tuple[str, Told]], servers: list[int], secs: float)
 
 def here(plays: int, secs: float) -> Scale:
     with crowd(plays, pace=MARKET_PACE) as (lines, servers):
-        return anyio.run(_crowd, lines, servers, secs)
+        return run(lambda: _crowd(lines, servers, secs))
 
 
 def measure(sizes: tuple[int, ...], secs: float) -> list[Scale]:

@@ -24,6 +24,7 @@ from bench.crowd import cpu_secs, crowd, memory_bytes, open_files, play, settled
 from bench.laps import now
 from bench.venues_at_hand import Told
 from core.clock import SystemClock
+from core.loop import run
 
 SCENARIO = """scenario: soak
 title: Round trips without end
@@ -156,7 +157,7 @@ def main() -> int:
     if given.plays < 5:
         parser.error("--plays must be 5 or more: one a venue")
     with crowd(given.plays, faults=FAULTS) as (lines, _):
-        found, leaks = anyio.run(_soak, lines, given.minutes)
+        found, leaks = run(lambda: _soak(lines, given.minutes))
     print(f"{found.plays} plays, {found.orders} orders: {dict(found.verdicts)}")
     for leak in leaks:
         print(f"LEAK: {leak}")

@@ -357,7 +357,7 @@ SENTENCES: Final[Sequence[tuple[str, str]]] = (
     ),
     (r"(\w+) is proven flat but failed (\w+): (.+?)\.?", "{0} 已证明无持仓，但未满足 {1}：{2}"),
     (r"its last reading failed", "最后一次读数失败"),
-    (r"the exchange reads (\S+) (\w+), (\d+) open orders", "交易所读数 {0} {1}，{2} 笔未结订单"),
+    (r"the exchange reads (\S+) (\w+), (\d+) open orders?", "交易所读数 {0} {1}，{2} 笔未结订单"),
     (r"flat, no open orders", "无持仓，无未结订单"),
     (r"no position, no open order", "无持仓，无未结订单"),
     (r"nothing was sent", "没有发出任何请求"),
@@ -388,7 +388,7 @@ SENTENCES: Final[Sequence[tuple[str, str]]] = (
         "已接管：{0}：订单被撤销，持仓由 `flatten` 与本场自己的持仓一起平掉",
     ),
     (
-        r"(run \S+|an earlier run) left (\d+) orders on (\w+) whose end is not proven",
+        r"(run \S+|an earlier run) left (\d+) orders? on (\w+) whose end is not proven",
         "{0}在 {2} 上留下了 {1} 笔未证明结束的订单",
     ),
     (r"run (\S+)", "运行 {0} "),
@@ -398,11 +398,11 @@ SENTENCES: Final[Sequence[tuple[str, str]]] = (
         "运行 {0} 在 {2} 上留下了一场未证明结束的 {1} 交易，而币本身看不出属于谁",
     ),
     (
-        r"(\w+) still lists (\d+) open orders of (\S+) after they were cancelled",
+        r"(\w+) still lists (\d+) open orders? of (\S+) after they were cancelled",
         "撤单之后，{0} 仍列出 {2} 的 {1} 笔未结订单",
     ),
     (
-        r"not flat on (\w+): (\S+) (\w+) held, (\d+) open orders, (\d+) orders without a proven end",
+        r"not flat on (\w+): (\S+) (\w+) held, (\d+) open orders?, (\d+) orders? without a proven end",
         "{0} 上没有平仓：持有 {1} {2}，{3} 笔未结订单，{4} 笔订单未证明结束",
     ),
     (r"the cleanup did not end in time", "清理没有按时结束"),

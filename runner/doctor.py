@@ -18,6 +18,7 @@ from core.precision import plain
 from execution.markets import KINDS, Markets
 from runner.command import ENVIRONMENT_FAILED, Outside
 from runner.environment import Environment, WrongInput
+from runner.load import venues_named
 from runner.playing import environment_of
 from runner.sims import Lines, SimsError, read_sims, simulators
 from runner.site import account_lock, account_name, connector_of, credentials_of
@@ -92,10 +93,7 @@ async def _smallest(finding: Finding, connector: Venue, symbol: str, kind: str) 
 def doctor(args: argparse.Namespace, outside: Outside) -> int:
     """Examine every venue asked for; exit code 3 if one is not well."""
     environment = environment_of(args, outside)
-    venues = tuple(args.venue) or tuple(VENUES)
-    unknown = [venue for venue in venues if venue not in VENUES]
-    if unknown:
-        raise WrongInput([f"There is no exchange called {name}; there are: {', '.join(VENUES)}." for name in unknown])
+    venues = venues_named(args.venue, tuple(VENUES))
     try:
         sims = read_sims(args.sims) if args.sims else None
     except SimsError as error:

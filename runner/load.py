@@ -19,7 +19,7 @@ from runner.document import MAX_BYTES, Document, Entry, Item, parse
 from runner.given import Environment, Given, InputsFile, SetFlags
 from runner.inputs import Inputs
 from runner.listings import Listings
-from runner.mistakes import Mistake
+from runner.mistakes import Mistake, WrongInput, render_text
 from runner.rules import check_shape, verb_schema
 from runner.scenario import Accept, Scenario, SizeSpec, StepCall
 from runner.values import BadValue, either, nearest, read_value, show
@@ -118,6 +118,20 @@ class _Override:
         if all(mistake.line != line for mistake in self.mistakes):
             self.mistakes.append(_flag("UNKNOWN_SYMBOL", line, venue, message, wanted))
             self.mistakes.sort(key=lambda mistake: mistake.line)
+
+
+def venues_named(venues: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
+    """
+    The venues of a command line that names no scenario; all of ``known`` when it names none.
+
+    Raises:
+        WrongInput: one is not known, or is named twice.
+    """
+    override = _Override(venues, known)
+    if override.mistakes:
+        text = render_text(override.mistakes, {VENUE_FLAG: override.source}, 0)
+        raise WrongInput([text.rpartition("\n\n")[0]])
+    return override.venues or tuple(known)
 
 
 def _flag(code: str, line: int, venue: str, message: str, wanted: str, near: str | None = None) -> Mistake:

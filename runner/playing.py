@@ -26,6 +26,7 @@ from runner.environment import Environment, WrongInput
 from runner.events import EventLog
 from runner.evidence import keep_inputs, keep_timelines
 from runner.live import TICK_SECS, View, open_view
+from runner.load import venues_named
 from runner.mistakes import render_text
 from runner.outcome import EXIT_CODES, Outcome, to_json
 from runner.plan import Plan, make_plan, plan_json
@@ -400,9 +401,7 @@ def serve_simulators(args: argparse.Namespace) -> int:
     """``runner sim serve``: until TERM or Ctrl-C."""
     import json
 
-    unknown = [venue for venue in args.venue if venue not in VENUES]
-    if unknown:
-        raise WrongInput([f"There is no exchange called {name}; there are: {', '.join(VENUES)}." for name in unknown])
+    venues = venues_named(args.venue, tuple(VENUES))
     try:
         faults = read_faults(Path(args.faults), Chance(args.seed).fork("faults")) if args.faults else None
     except SimsError as error:
@@ -411,7 +410,7 @@ def serve_simulators(args: argparse.Namespace) -> int:
     async def whole() -> None:
         with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as heard:
             async with simulators(
-                args.venue or tuple(VENUES),
+                venues,
                 clock=SystemClock(),
                 seed=args.seed,
                 speed=args.speed,

@@ -13,6 +13,7 @@ from execution.orders import Orders
 from execution.positions import MarginReading as Margin
 from execution.timeline import Timelines
 from execution.tracking_limit import TrackingResult
+from runner.mistakes import counted
 from runner.outcome import (
     AttemptMade,
     ConnectionRecord,
@@ -224,7 +225,7 @@ def _replay_fault(order: Order, path: Path) -> str:
 
 def proof_words(proof: Proof, symbol: str) -> str:
     """One sentence for the acceptance table."""
-    words = f"the exchange reads {plain(proof.quantity)} {symbol}, {proof.open_orders} open orders"
+    words = f"the exchange reads {plain(proof.quantity)} {symbol}, {counted(proof.open_orders, 'open order')}"
     if proof.quantity and proof.flat():
         words += " (dust: too small to be traded)"
     return words

@@ -9,6 +9,7 @@ from core.precision import plain
 from core.retry import backoff
 from execution.journal import Journal
 from execution.markets import Market
+from runner.mistakes import counted
 from steps import StepFailed
 from strategy.trading import Proof, Trading
 from venues.errors import VenueError
@@ -41,7 +42,7 @@ async def refuse_or_take_over(trade: Trading, journal: Journal, *, adopt: bool) 
         whose = f"run {left[0]}" if left else "an earlier run"
         raise StepFailed(
             "DIRTY_ACCOUNT",
-            f"{whose} left {proof.unsettled} orders on {trade.venue} whose end is not proven",
+            f"{whose} left {counted(proof.unsettled, 'order')} on {trade.venue} whose end is not proven",
             f"Run {recover} first.",
         )
     if trade.kind == "spot" and any((row["symbol"], row["market"]) == (trade.symbol, "spot") for row in unended):
@@ -90,7 +91,7 @@ async def _cancel_all(trade: Trading) -> Proof:
         await trade.clock.sleep(wait_secs)
     raise StepFailed(
         "DIRTY_ACCOUNT",
-        f"{trade.venue} still lists {proof.open_orders} open orders of {symbol} after they were cancelled",
+        f"{trade.venue} still lists {counted(proof.open_orders, 'open order')} of {symbol} after they were cancelled",
         "Cancel them on the exchange's own page.",
     )
 
@@ -101,7 +102,7 @@ def _words(trade: Trading, orders: Sequence[OrderSeen], proof: Proof) -> str:
     if orders:
         shown = [_order(trade.market, order) for order in orders[:_SHOWN]]
         more = f" and {len(orders) - _SHOWN} more" if len(orders) > _SHOWN else ""
-        told.append(f"{len(orders)} open order{'' if len(orders) == 1 else 's'} ({', '.join(shown)}{more})")
+        told.append(f"{counted(len(orders), 'open order')} ({', '.join(shown)}{more})")
     if _held(trade, proof):
         told.append(f"a position of {plain(proof.quantity)} {trade.symbol}")
     return " and ".join(told) or "open orders that ended just now"

@@ -52,12 +52,14 @@ class Connection(asyncio.Protocol):
         self.usable, self._left, self._bodyless = False, self._max_reply_bytes, request.method == "HEAD"
         self._status, self._headers, self._body = 0, list[tuple[bytes, bytes]](), bytearray()
         self._parser, self._answer = HttpResponseParser(self), asyncio.get_running_loop().create_future()
+        taken = False
         try:
             self._transport.write(data)
             await self._answer
+            taken = True
         finally:
             self._answer = None
-            if not self.usable:
+            if not (taken and self.usable):
                 self._transport.abort()
         return httpx.Response(self._status, headers=self._headers, stream=Body(bytes(self._body)), request=request)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 
 import pytest
@@ -31,3 +32,21 @@ def test_where_uvloop_is_missing_a_run_gets_pythons_own_loop(monkeypatch):
     made = new_loop()
     made.close()
     assert type(made).__module__.startswith("asyncio")
+
+
+def test_the_collector_is_out_of_the_way_during_a_run_only():
+    """[ours] Rare while plays run, and as it was before when they have ended, also after a failure."""
+    usual = gc.get_threshold()
+
+    async def look() -> tuple[int, bool]:
+        return gc.get_threshold()[0], gc.get_freeze_count() > 0
+
+    assert loop.run(look) == (20_000, True)
+    assert (gc.get_threshold(), gc.get_freeze_count()) == (usual, 0)
+
+    async def fail() -> None:
+        raise KeyError("planted")
+
+    with pytest.raises(KeyError):
+        loop.run(fail)
+    assert (gc.get_threshold(), gc.get_freeze_count()) == (usual, 0)

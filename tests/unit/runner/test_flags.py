@@ -52,6 +52,15 @@ def test_a_slip_has_place_caret_nearest_word_and_code(words, code, marked, mende
     assert len(lines) <= 12
 
 
+@pytest.mark.parametrize("words", ["doctor --venue okxx", "sim serve --venue okxx"])
+def test_an_exchange_that_does_not_exist_is_told_before_anything_is_reached(words, capsys):
+    """[client] Caret, nearest word and code, as for a play."""
+    text = told(capsys, *words.split())
+    assert "  1 | okxx\n    | ^^^^\n" in text
+    assert "did you mean: okx\n" in text
+    assert text.endswith("UNKNOWN_VENUE  (more: runner explain UNKNOWN_VENUE)\n")
+
+
 def test_all_unknown_flags_are_told_at_once(capsys):
     """[client] One pass."""
     text = told(capsys, "play", "x.yaml", "--sead", "3", "--vanue", "okx")

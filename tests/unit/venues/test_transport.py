@@ -229,6 +229,26 @@ async def test_a_cancelled_request_closes_its_connection():
         assert server.connections == 2
 
 
+async def test_a_request_cancelled_in_the_moment_of_its_answer_leaves_no_connection_behind():
+    """[ours] The answer is whole and nobody takes it: kept, its connection would be known to nobody."""
+    server = Scripted()
+    async with server.up() as (transport, url):
+        await ask(transport, url)
+        (connection,) = transport._opened
+        ends = connection._end
+
+        def end(*given, **more):
+            ends(*given, **more)
+            asked.cancel()
+
+        connection._end = end
+        asked = asyncio.ensure_future(ask(transport, url))
+        with contextlib.suppress(asyncio.CancelledError):
+            await asked
+        assert asked.cancelled()
+        await until(lambda: transport._opened == set())
+
+
 async def test_requests_at_the_same_time_have_a_connection_each_and_share_them_later():
     """[client] An order does not wait behind a reading."""
     server = Scripted()
