@@ -250,9 +250,7 @@ def test_a_broken_listener_of_positions_is_survived(tmp_path: Path, monkeypatch)
     assert (played.world.held(), played.outcome.exit_code in (0, 1)) == (0, True)
 
 
-@pytest.mark.parametrize(
-    ("where", "verdict"), [("_read_margin", "accepted"), ("_disarm_dead_man", "not_proven_flat")]
-)
+@pytest.mark.parametrize(("where", "verdict"), [("_read_margin", "accepted"), ("_disarm_dead_man", "not_proven_flat")])
 def test_a_trade_told_after_flat_was_read_is_looked_into_or_told(where: str, verdict: str, tmp_path: Path, monkeypatch):
     """[ours] While there is time flat is proven anew; told in the last moment, the outcome does not say flat."""
     real, added = getattr(VenuePlay, where), 0
