@@ -26,7 +26,7 @@ from typing import Any
 
 import anyio
 
-from bench.venues_at_hand import ROOT, Told
+from bench.venues_at_hand import ROOT, WITHOUT_LIMITS, Told
 from core.chance import Chance
 from core.clock import Clock, SystemClock
 from execution.caps import Caps
@@ -60,7 +60,7 @@ async def _serve(venue: str, count: int, seed: int, faults: Sequence[Mapping[str
 
 @contextmanager
 def crowd(
-    plays: int, *, seed: int = 7, faults: Sequence[Mapping[str, Any]] = (), pace: float = 1.0
+    plays: int, *, seed: int = 7, faults: Sequence[Mapping[str, Any]] = (), pace: float = 1.0, limits: bool = True
 ) -> Iterator[tuple[list[tuple[str, Told]], list[int]]]:
     """
     ``plays`` simulators over all venues, dealt in turn: ``(venue, its line)`` each, and the servers' process ids.
@@ -71,7 +71,7 @@ def crowd(
         for place, venue in enumerate(names):
             count = len(range(place, plays, len(names)))
             words = ["--venue", venue, "--count", str(count), "--seed", str(seed), "--pace", str(pace)]
-            words += ["--faults", json.dumps(list(faults))]
+            words += ["--faults", json.dumps(list(faults)), *([] if limits else ["--unlimited"])]
             command = [sys.executable, "-m", "bench.crowd", *words]
             servers.append(subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE))
         lines = []
@@ -163,7 +163,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--faults", default="[]", help="rules as JSON")
     parser.add_argument("--pace", type=float, default=1.0, help="how fast the markets move")
+    parser.add_argument("--unlimited", action="store_true", help="without the exchanges' rate limits")
     given = parser.parse_args()
+    if given.unlimited:
+        exec(WITHOUT_LIMITS)
     anyio.run(_serve, given.venue, given.count, given.seed, json.loads(given.faults), given.pace)
 
 
