@@ -344,8 +344,9 @@ def frame(data: str | bytes, markets: Markets, awaited: set[str]) -> Sequence[St
         if isinstance(data, str):
             if data.startswith(_BOOK_START):
                 book = _book_push.decode(data)
-                facts = markets[book.arg.inst_id]
-                return tuple([_book_seen(row, facts, _WS) for row in book.data])
+                facts, books = markets[book.arg.inst_id], book.data
+                one = len(books) == 1
+                return (_book_seen(books[0], facts, _WS),) if one else [_book_seen(row, facts, _WS) for row in books]
             if data.startswith(_ORDERS_START):
                 rows = _orders_push.decode(data).data
                 if len(rows) == 1:
