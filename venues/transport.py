@@ -14,6 +14,7 @@ import select
 import ssl
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from typing import Any, Final, cast
 
 import httpx
@@ -24,6 +25,7 @@ Address = tuple[str, str, int]
 _PORTS: Final = {"http": 80, "https": 443}
 _HEAD: Final = re.compile(rb"[A-Z]+ [!-~]+ HTTP/1\.1\r\n(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+: [\t -~\x80-\xff]*\r\n)+\r\n")
 _PIECE: Final = 16 * 1024
+_CLOSING_SECS: Final = 1.0
 
 
 class Body(httpx.AsyncByteStream):
@@ -162,8 +164,12 @@ class Transport(httpx.AsyncBaseTransport):
         opened = list(self._opened)
         for connection in opened:
             connection.abort()
-        for connection in opened:
-            await connection.lost.wait()
+        # uvloop never tells the end of a connection whose making was cancelled in its last moment.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_CLOSING_SECS):
+                for connection in opened:
+                    await connection.lost.wait()
+        self._opened.clear()
 
     def _take(self, address: Address, secs: float) -> Connection | None:
         fresh_since = asyncio.get_running_loop().time() + secs - self._keep_secs
