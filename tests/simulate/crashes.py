@@ -33,7 +33,7 @@ for place in (ROOT, ROOT / "tests" / "e2e", Path(__file__).parent):
 import anyio  # noqa: E402
 import virtual  # noqa: E402
 from mortal import Disk, Doom, Life, MortalJournal, MortalLoop, MortalWire, mortal_open  # noqa: E402
-from simulate import Ran, client_id_of  # noqa: E402
+from simulate import Ran, client_id_of, sampled  # noqa: E402
 from watch import Watch  # noqa: E402
 
 import runner.run  # noqa: E402
@@ -524,8 +524,7 @@ def main() -> int:
     work = [(venues[n % len(venues)], args.first + n) for n in range(args.seeds)]
     with ProcessPoolExecutor(args.jobs) as pool:
         results = list(pool.map(run_seed, *zip(*work, strict=True), chunksize=4))
-        again = work[:: max(1, len(work) // 20)]
-        twice = list(pool.map(run_seed, *zip(*again, strict=True)))
+        twice = list(pool.map(run_seed, *zip(*sampled(work), strict=True)))
     return _tell(results, twice)
 
 
