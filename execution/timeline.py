@@ -11,7 +11,6 @@ journal has it) nor a line about a request that left; what is lost here, the ven
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Final
 
@@ -72,7 +71,7 @@ class Timelines:
             return
         if len(waiting) == 1:
             order, line = waiting.pop()
-            self._tell(order, (line,))
+            self._tell(order, [line])
             return
         stories: dict[int, tuple[Order, list[Line]]] = {}
         for order, line in waiting:
@@ -124,7 +123,7 @@ class Timelines:
         symbol = intent.venue_symbol.replace("/", "-")
         return self.folder / f"{intent.venue}-{symbol}-{intent.client_id}.jsonl"
 
-    def _tell(self, order: Order, lines: Sequence[Line]) -> None:
+    def _tell(self, order: Order, lines: list[Line]) -> None:
         try:
             told = encode_lines(lines)
         except ValueError as error:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+from collections import Counter
+
 import anyio
 
 from core.clock import run_virtual
@@ -186,3 +189,24 @@ def test_a_text_that_is_no_text_costs_no_other_order_its_lines(tmp_path):
         return told, timelines.failures
 
     assert run_virtual(story()) == (2, ["8: UnicodeEncodeError"])
+
+
+def test_nothing_stays_in_memory_of_a_line_that_was_written(tmp_path):
+    """[client] A play of weeks does not grow: found by the soak, an object for good with every line."""
+
+    def kept():
+        gc.collect()
+        return Counter(type(each).__name__ for each in gc.get_objects())
+
+    timelines = Timelines(tmp_path)
+    orders = [Order(an_intent(client_id=number)) for number in range(1, 81)]
+    for order in orders:
+        timelines.begin(order)
+    entries = [(order, order.apply(Deed(kind="sent"), 1)) for order in orders]
+    before = kept()
+    for order, entry in entries:
+        timelines.add(order, entry)
+    after = kept() - before
+    timelines.close_all()
+    grown = {name: count for name, count in after.items() if count >= len(orders)}
+    assert grown == {}
