@@ -37,8 +37,11 @@ class Use(Enum):
 
 SHARES: Final[Mapping[Use, int]] = {Use.READ: 70, Use.SETTLE: 90, Use.CANCEL: 100}
 """How much of a window each may fill, in per cent; for new orders the limit itself says it."""
-PATIENCE_SECS: Final[Mapping[Use, float]] = {Use.SUBMIT: 5.0, Use.READ: 15.0, Use.SETTLE: 30.0, Use.CANCEL: 12.0}
-"""The longest wait of each. A later submit would rest at a price of long ago; a later proof is as good as any."""
+PATIENCE_SECS: Final[Mapping[Use, float]] = {Use.SUBMIT: 5.0, Use.READ: 15.0, Use.SETTLE: 65.0, Use.CANCEL: 12.0}
+"""
+The longest wait of each. A later submit would rest at a price of long ago; a later proof is as good as any, and within
+the longest window known, a minute, there is room for it again.
+"""
 
 
 class Spent(Exception):

@@ -22,7 +22,7 @@ import anyio
 from core.chance import Chance
 from core.clock import Clock
 from core.retry import backoff
-from venues.budget import Budget, Spent, Taken, Use
+from venues.budget import PATIENCE_SECS, Budget, Spent, Taken, Use
 from venues.dialect import Dialect, HttpCall, HttpReply, Talk
 from venues.errors import LocalRuleError, OutcomeUnknown, Refused, VenueError, WireError
 
@@ -47,6 +47,8 @@ WARM_SECS: Final = 10.0
 READ_TRIES: Final = 4
 READ_SECS: Final = 15.0
 """Longest time for one reading, all its requests and tries together."""
+THROTTLED_FIRST_SECS: Final = 1.0
+"""The first pause after a "too many requests" without a hint; it doubles."""
 PROBES: Final = 3
 OFFSET_FRESH_SECS: Final = 600.0
 SKEW_PAUSE_SECS: Final = 5.0
@@ -403,7 +405,7 @@ class Talks:
         """
         Hold a talk that only reads: its requests are tried again after a broken connection, a 5xx or a "too many
         requests" in the venue's own form, whatever their method (Hyperliquid reads with POST), and the whole of it
-        after the clock was off.
+        after the clock was off. "Too many requests" has the patience of ``use``: room comes with time, not with tries.
 
         Raises:
             LocalRuleError: UNREACHABLE - no connection could be made.
@@ -415,14 +417,16 @@ class Talks:
 
         async def ask(call: HttpCall) -> HttpReply:
             nonlocal left
-            waits = backoff(self._chance)
-            tries = 0
+            waits, pauses = backoff(self._chance), backoff(self._chance, first_secs=THROTTLED_FIRST_SECS)
+            tries, pause, give_up = 0, 0.0, math.inf
             while True:
-                tries, wait = tries + 1, next(waits)
                 # The time limit is for the venue, not for our own caution, which has its own.
                 left_secs, limit.deadline = limit.deadline - anyio.current_time(), math.inf
+                if pause:
+                    await self._clock.sleep(pause)
                 taken = await self.budget.take(use, self._dialect.rates.cost(call))
                 limit.deadline = anyio.current_time() + left_secs
+                pause = hint = 0.0
                 try:
                     reply = await self.send(call, taken)
                 except NotSent as error:
@@ -434,8 +438,18 @@ class Talks:
                     throttled = self._dialect.rates.throttled(reply)
                     if reply.status < 500 and not throttled:
                         return reply
-                    failure = _no_answer(call, reply, throttled)
-                    wait = max(wait, _retry_after(reply))
+                    failure, hint = _no_answer(call, reply, throttled), _retry_after(reply)
+                    if throttled:
+                        now = self._clock.monotonic()
+                        give_up = min(give_up, now + PATIENCE_SECS[use])
+                        pause = max(hint, min(next(pauses), give_up - now))
+                        if now >= give_up or now + hint > give_up or self.closed:
+                            raise failure
+                        # Without the query: it may carry a signature.
+                        asked = f"{call.method} {call.path.partition('?')[0]}"
+                        self._log.warning("rate_limited", asked=asked, again_secs=round(pause, 1))
+                        continue
+                tries, wait = tries + 1, max(hint, next(waits))
                 if tries == READ_TRIES or wait >= READ_SECS or self.closed:
                     raise failure
                 await self._clock.sleep(wait)

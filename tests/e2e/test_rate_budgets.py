@@ -16,6 +16,7 @@ from tests.contract.arms import play as play_stack
 from tests.e2e.virtual import SCENARIOS, play
 from venues.errors import LocalRuleError, VenueError
 from venues.simulation.app import Reply, Request
+from venues.simulation.memory import MemoryWire
 
 PLAYS = 20
 
@@ -59,6 +60,21 @@ def test_a_report_tells_the_limits_and_a_refusal(tmp_path: Path):
     page = render(json.loads((tmp_path / "hit" / "outcome.json").read_bytes())).markdown
     assert "1 time" in page
     assert "too many requests" in page
+
+
+@pytest.mark.parametrize("left", [0, 8, 12, 14, 16, 18, 22, 40])
+def test_a_run_right_after_others_waits_for_room_and_is_accepted(tmp_path: Path, left: int):
+    """[client] Runs before it used Lighter's 60 requests a minute up, whatever it does when it meets the limit."""
+
+    def used_up(gates: Any, *rest: Any, **more: Any) -> MemoryWire:
+        for _ in range(60 - left):
+            assert gates["lighter"].limits.http(Request("GET", "/api/v1/account", "", {}, b"")) is None
+        return MemoryWire(gates, *rest, **more)
+
+    played = play(SCENARIOS / "e2e_all.yaml", tmp_path, venues=("lighter",), make_wire=used_up)
+    assert played.outcome.verdict == "accepted"
+    assert (played.world.held(), played.world.live()) == (0, [])
+    assert refused(played.world.wire.gates["lighter"]) > 0 or left == 40
 
 
 def test_okx_may_say_too_many_requests_with_http_200_and_the_reading_is_tried_again():

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from tests.unit.venues.toy import COIN, Toy, ToyDialect, play
+from venues.budget import PATIENCE_SECS, Use
 from venues.dialect import Cost, Count, HttpCall, HttpReply, Limit, RateRules
 from venues.errors import LocalRuleError, OutcomeUnknown
 
@@ -55,13 +56,17 @@ def test_a_breach_told_with_http_200_is_tried_again_and_counted(rates: ToyRates)
 
 
 def test_a_breach_that_does_not_end_is_rate_limited_and_proves_nothing(rates: ToyRates):
-    """[ours] OutcomeUnknown RATE_LIMITED after a few tries, never a reading that means something else."""
+    """[ours] OutcomeUnknown RATE_LIMITED after the patience of a proof, never a reading that means something else."""
 
     async def story(toy: Toy) -> None:
         toy.wire.answers["/open"] = [SLOW]
+        began = toy.wire.clock.monotonic()
         with pytest.raises(OutcomeUnknown) as told:
             await toy.connector.get_open_orders()
         assert told.value.code == "RATE_LIMITED"
+        waited = toy.wire.clock.monotonic() - began
+        assert waited == pytest.approx(PATIENCE_SECS[Use.SETTLE], abs=0.5)
+        assert 5 < len(toy.wire.asked("/open")) < 15
 
     play(story)
 
