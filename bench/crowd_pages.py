@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from bench.client import AT_ONCE, LOAD_ORDERS, ORDERS
 from bench.laps import Spread
@@ -12,8 +12,9 @@ ROBOT_SECS = 0.43
 """Robot Framework with its reports, a trivial scenario without network: another machine's run."""
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    return [f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *rows)]
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """A table of the page, and the empty line behind it."""
+    return [*(f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *rows)), ""]
 
 
 def page_b6(told: Sequence[Scale]) -> list[str]:
@@ -35,7 +36,6 @@ def page_b6(told: Sequence[Scale]) -> list[str]:
         "## B6 Many plays in one process",
         "",
         *table([*head, "interval error p50 / p99 / worst, ms"], rows),
-        "",
         f"Whole runs - journal, timelines, events, connector, streams - each with an account and a simulator of its"
         f" own, over all five exchanges: a tracking limit that never fills and is posted anew every {INTERVAL_SECS} s."
         f" The simulators' markets move {1 / MARKET_PACE:g} times slower than usual, since all share one machine. Goal:"
@@ -58,14 +58,12 @@ def page_b7(play: Spread, report: Spread, load: Mapping[str, Mapping[str, float]
                 [f"report of {ORDERS:,} orders: Markdown, HTML, JUnit", f"{report.best:.2f} / {report.median:.2f}"],
             ],
         ),
-        "",
         f"The play is a whole process: start, check, connect, open and close at market, proof, reports. Robot Framework"
         f" takes {ROBOT_SECS} s for a trivial scenario with its reports and no exchange. The report's goal: 1 s.",
         "",
         f"Simulators, {LOAD_ORDERS} post-only orders, {AT_ONCE} on their way at once, each side in its own process:",
         "",
         *table(["exchange", *names], rows),
-        "",
     ]
 
 
@@ -75,7 +73,6 @@ def page_b8(told: Mapping[str, Spread]) -> list[str]:
         "## B8 What durability costs",
         "",
         *table(["one write", "microseconds, best / median"], rows),
-        "",
         "On the disk of the checkout. An intent is synced to the disk before its first byte leaves; that is never"
         " traded away, and the disk alone decides what it costs. An order's venue id and its settlement can be told"
         " again by the exchange, so they outlive `kill -9` but wait for the next sync to outlive a loss of power: one"

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from bench import apply_stream, build_and_sign, client, durability, floor, messages, peers, round_trip, scale, start_up
-from bench.crowd_pages import page_b6, page_b7, page_b8
+from bench.crowd_pages import page_b6, page_b7, page_b8, table
 from bench.laps import Spread, Spreads, now
 from bench.venues_at_hand import NAMES, ROOT, AtHand, simulators
 from core.clock import SystemClock, iso_utc
@@ -35,15 +35,6 @@ REMEMBERED = 5
 
 Ratios = dict[str, float]
 Lines = list[str]
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Lines:
-    return [
-        "| " + " | ".join(head) + " |",
-        "|" + "---|" * len(head),
-        *("| " + " | ".join(row) + " |" for row in rows),
-        "",
-    ]
 
 
 def micros(spread: Spread | None) -> str:

@@ -8,6 +8,7 @@ of range is refused before it exists anywhere, so nothing can turn into a market
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
@@ -184,7 +185,7 @@ class Markets:
         nearest = difflib.get_close_matches(base.upper(), names, n=3, cutoff=0.5)
         hint = f"{self._feed.name} has no {kind} market for {symbol}"
         listed = ", ".join(names) if len(names) <= 8 else f"{len(names)} {kind} markets"
-        hint += f"; the nearest names are {', '.join(nearest)}" if nearest else f"; it has {listed or 'none'}"
+        hint += _near(nearest) or f"; it has {listed or 'none'}"
         raise LocalRuleError("UNKNOWN_SYMBOL", hint)
 
     def named(self, venue_symbol: str) -> Market:
@@ -197,7 +198,10 @@ class Markets:
         facts = self._feed.markets.get(venue_symbol)
         if facts is None:
             nearest = difflib.get_close_matches(venue_symbol.upper(), list(self._feed.markets), n=3, cutoff=0.5)
-            near = f"; the nearest names are {', '.join(nearest)}" if nearest else ""
-            raise LocalRuleError("UNKNOWN_SYMBOL", f"{self._feed.name} has no market {venue_symbol}{near}")
+            raise LocalRuleError("UNKNOWN_SYMBOL", f"{self._feed.name} has no market {venue_symbol}{_near(nearest)}")
         preferred = facts.quote == self._feed.abilities.quotes[0]
         return Market(self._feed.name, facts.base if preferred else f"{facts.base}/{facts.quote}", facts)
+
+
+def _near(names: Sequence[str]) -> str:
+    return f"; the nearest {'name is' if len(names) == 1 else 'names are'} {', '.join(names)}" if names else ""

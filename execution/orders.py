@@ -8,8 +8,10 @@ by sending again.
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
@@ -17,7 +19,7 @@ from typing import Any, Final
 import anyio
 
 from core.chance import Chance
-from core.clock import Clock, within
+from core.clock import Clock
 from core.log import LEVELS, get
 from core.retry import backoff
 from execution.journal import Journal
@@ -117,7 +119,8 @@ class Orders:
         self._orphans: deque[OrderSeen | FillSeen] = deque(maxlen=_ORPHANS)
         self._bells: dict[int, anyio.Event] = {}
         self._unwritten: dict[int, Order] = {}
-        self._leaving: set[int] = set()
+        self._leaving: dict[int, asyncio.Task[Any] | None] = {}
+        """Client ids whose request may not have left yet, with the task that sends it; None: it was called back."""
         self._logged = log.isEnabledFor
         self._hearers = self._hearing(positions.listen(venue.name))
         self.stop_listening = venue.subscribe(self.hear)
@@ -146,11 +149,8 @@ class Orders:
             raise LocalRuleError("PRICE_RANGE", f"a limit order needs a price, got {price_i!r}")
         market.check(size_i=size_i, price_i=price_i, reduce_only=reduce_only)
         await self._risk.band.read_and_check(self.venue, market, price_i)
-        return await self._send(
-            market,
-            self._intent(market, is_ask, size_i, price_i, leg, post_only=post_only, reduce_only=reduce_only),
-            price_i,
-        )
+        intent = self._intent(market, is_ask, size_i, price_i, leg, post_only=post_only, reduce_only=reduce_only)
+        return await self._send(market, intent, price_i)
 
     async def place_market(
         self, market: Market, *, is_ask: bool, size_i: int, leg: str, reduce_only: bool = False
@@ -168,9 +168,8 @@ class Orders:
         if not (self.closing and reduce_only):
             self._risk.band.check_market(market, bid_i, ask_i, is_ask=is_ask)
         market.check(size_i=size_i, price_i=None, reference_i=reference_i, reduce_only=reduce_only)
-        return await self._send(
-            market, self._intent(market, is_ask, size_i, None, leg, reduce_only=reduce_only), reference_i
-        )
+        intent = self._intent(market, is_ask, size_i, None, leg, reduce_only=reduce_only)
+        return await self._send(market, intent, reference_i)
 
     async def tracking_limit(self, market: Market, wanted: TrackingLimit) -> TrackingResult:
         """See :func:`execution.tracking_limit.place_tracking_limit_order`."""
@@ -220,25 +219,17 @@ class Orders:
         self.timelines.begin(order)
         self._risk.charge(market, order, price_i, opens, self.play)
         self._apply(order, Deed(kind="sent"))
-        self._leaving.add(order.client_id)
+        task = asyncio.current_task()
+        assert task is not None
+        self._leaving[order.client_id], cancelled_before = task, task.cancelling()
         try:
+            both: dict[str, Any] = {"symbol": symbol, "client_order_index": order.client_id, "is_ask": intent.is_ask}
+            both["reduce_only"] = int(intent.reduce_only)
             if intent.price_i is None:
-                venue_id = await self.venue.submit_market_order(
-                    symbol=symbol,
-                    client_order_index=order.client_id,
-                    size_i=intent.size_i,
-                    is_ask=intent.is_ask,
-                    reduce_only=int(intent.reduce_only),
-                )
+                venue_id = await self.venue.submit_market_order(size_i=intent.size_i, **both)
             else:
                 venue_id = await self.venue.submit_limit_order(
-                    symbol=symbol,
-                    client_order_index=order.client_id,
-                    base_amount=intent.size_i,
-                    price=intent.price_i,
-                    is_ask=intent.is_ask,
-                    post_only=intent.post_only,
-                    reduce_only=int(intent.reduce_only),
+                    base_amount=intent.size_i, price=intent.price_i, post_only=intent.post_only, **both
                 )
         except (LocalRuleError, Refused) as error:
             if error.code == "DUPLICATE_CLIENT_ID" and isinstance(error, Refused):
@@ -250,15 +241,18 @@ class Orders:
         except VenueError as error:
             self._apply(order, Deed(kind="doubt", code="IN_DOUBT", text=str(error)))
             self.note("IN_DOUBT", str(error))
-        except BaseException:
+        except BaseException as error:
             # Cancelled while the bytes may be on their way.
             self._apply(order, Deed(kind="doubt", code="IN_DOUBT", text="interrupted while sending"))
-            raise
+            called_back = self._leaving[order.client_id] is None and task.cancelling() == cancelled_before + 1
+            if not (called_back and isinstance(error, asyncio.CancelledError)):
+                raise
         else:
             queued = self.venue.abilities.ack_is_queued and not venue_id
             self._apply(order, Deed(kind="queued" if queued else "acked", venue_id=venue_id))
         finally:
-            self._leaving.discard(order.client_id)
+            if self._leaving.pop(order.client_id) is None:
+                task.uncancel()
         return order
 
     def _enter(self, intent: Intent) -> Order:
@@ -281,6 +275,15 @@ class Orders:
         return total
 
     # -- ending
+
+    def halt(self, why: str) -> None:
+        """Take no new order on any market, and call back each that still waits here, in :attr:`halted_by_hand`."""
+        self.halted_by_hand = why
+        for client_id, task in self._leaving.items():
+            if task is not None:
+                # The task's own cancel holds from this moment on; a scope's would come a turn of the loop too late.
+                task.cancel()
+                self._leaving[client_id] = None
 
     def stop(self) -> None:
         """Ask every tracking limit to end at once with STOPPED."""
@@ -428,11 +431,8 @@ class Orders:
         return False
 
     def unsettled(self, venue_symbol: str | None = None) -> list[Order]:
-        return [
-            order
-            for order in self.book.values()
-            if not order.settled and venue_symbol in (None, order.intent.venue_symbol)
-        ]
+        book = self.book.values()
+        return [order for order in book if not order.settled and venue_symbol in (None, order.intent.venue_symbol)]
 
     def adopt(self, leg: str | None = None) -> list[Order]:
         """Take over journalled orders that an earlier process left unsettled (of one leg); they start in doubt."""
@@ -589,12 +589,12 @@ class Orders:
         """Wait until ``done()``, looked at whenever something touches the order; False after ``secs`` of ``clock``."""
         if done():
             return True
-
-        async def watch() -> None:
-            while not done():
-                bell = self._bells.setdefault(order.client_id, anyio.Event())
-                if bell.is_set():
-                    bell = self._bells[order.client_id] = anyio.Event()
-                await bell.wait()
-
-        return await within(clock, secs, watch)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(secs / clock.speed):
+                while not done():
+                    bell = self._bells.get(order.client_id)
+                    if bell is None or bell.is_set():
+                        bell = self._bells[order.client_id] = anyio.Event()
+                    await bell.wait()
+                return True
+        return False

@@ -70,8 +70,8 @@ def _price_chart(play: Row, key: str, t: Tongue) -> Chart | None:
             f"{title(_fill_words(order, fill, t))}</path>"
         )
     words = t.line(
-        "{quotes} samples of bid and ask, {orders} and {fills} between {low} and {high}, from {start} to {end}.",
-        quotes=len(play["quotes"]),
+        "{quotes} of bid and ask, {orders} and {fills} between {low} and {high}, from {start} to {end}.",
+        quotes=t.counted(len(play["quotes"]), "sample"),
         orders=t.counted(len(orders), "resting order"),
         fills=t.counted(len(fills), "fill"),
         low=plain(min(prices)),

@@ -27,6 +27,10 @@ PHRASES: Final[Mapping[str, str]] = {
     "{n} reading": "{n} 次读数",
     "{n} measurement": "{n} 次测量",
     "{n} run": "{n} 次运行",
+    "{n} line": "{n} 行",
+    "{n} gap": "{n} 个间隔",
+    "{n} row": "{n} 条",
+    "{n} sample": "样本 {n} 个",
     # verdicts and states
     "Accepted": "通过",
     "Not accepted": "未通过",
@@ -52,6 +56,7 @@ PHRASES: Final[Mapping[str, str]] = {
     "taker": "吃单方",
     "error": "错误",
     "alarm": "警报",
+    "note": "说明",
     "before": "之前",
     "change": "变化",
     "after": "之后",
@@ -177,8 +182,8 @@ PHRASES: Final[Mapping[str, str]] = {
     "Balance": "余额",
     "Gained": "增减",
     "Available": "可用",
-    "{n} later readings stand in outcome.json; the last: balance {balance}, available {available}.": (
-        "其余 {n} 次读数见 outcome.json；最后一次：余额 {balance}，可用 {available}。"
+    "outcome.json holds {n} more; the last: balance {balance}, available {available}.": (
+        "其余 {n}见 outcome.json；最后一次：余额 {balance}，可用 {available}。"
     ),
     "The margin was not read.": "没有读取保证金。",
     "Paid": "支付",
@@ -221,8 +226,8 @@ PHRASES: Final[Mapping[str, str]] = {
         "{name}：{steps}、{orders}、{fills}、{cancels}、{breaks}。"
     ),
     "From {start} to {end}.": "从 {start} 到 {end}。",
-    "{quotes} samples of bid and ask, {orders} and {fills} between {low} and {high}, from {start} to {end}.": (
-        "买卖价样本 {quotes} 个，{orders}，{fills}，价格介于 {low} 与 {high}，从 {start} 到 {end}。"
+    "{quotes} of bid and ask, {orders} and {fills} between {low} and {high}, from {start} to {end}.": (
+        "买卖价{quotes}，{orders}，{fills}，价格介于 {low} 与 {high}，从 {start} 到 {end}。"
     ),
     "Prices at {name}": "{name} 的价格",
     "Position at {name}": "{name} 的持仓",
@@ -284,7 +289,7 @@ PHRASES: Final[Mapping[str, str]] = {
     "Source": "来源",
     "Engine (UTC)": "引擎时间（UTC）",
     "Detail": "详情",
-    "{n} more lines stand in the timeline file.": "其余 {n} 行见时间线文件。",
+    "The timeline file holds {n} more.": "其余 {n}见时间线文件。",
     "No order was made.": "没有下过订单。",
     # heartbeat and errors
     "No heartbeat was configured.": "没有配置心跳。",
@@ -297,13 +302,13 @@ PHRASES: Final[Mapping[str, str]] = {
     "From (UTC)": "从（UTC）",
     "To (UTC)": "到（UTC）",
     "Gap": "间隔",
-    "{n} more gaps stand in outcome.json.": "其余 {n} 个间隔见 outcome.json。",
+    "outcome.json holds {n} more.": "其余 {n}见 outcome.json。",
     "No gap longer than it should be.": "没有过长的间隔。",
     "Errors and alarms": "错误与警报",
+    "Errors, alarms and notes": "错误、警报与说明",
     "Kind": "类别",
     "Code": "代码",
     "What": "内容",
-    "{n} more stand in outcome.json.": "其余 {n} 条见 outcome.json。",
     "None.": "无。",
     "What was not tested": "未测试的内容",
     "Nothing was left out on purpose; what no line above speaks of was not tested.": (
@@ -365,10 +370,10 @@ SENTENCES: Final[Sequence[tuple[str, str]]] = (
     (r"none", "无"),
     (r"(\d+) round trips? by the exchange's own trades", "按交易所自己的成交记录，完整开平 {0} 次"),
     (r"no gap above (\S+) s", "间隔不超过 {0} 秒"),
-    (r"(\d+) beats delivered, (\d+) not, longest gap (\S+) s", "送达 {0} 次，未送达 {1} 次，最长间隔 {2} 秒"),
+    (r"(\d+) beats? delivered, (\d+) not, longest gap (\S+) s", "送达 {0} 次，未送达 {1} 次，最长间隔 {2} 秒"),
     (r"no heartbeat endpoint is configured", "没有配置心跳接收端"),
     (r"every order's timeline replays to its final state", "每笔订单的时间线都能重放到最终状态"),
-    (r"(\d+) timelines replayed", "重放了 {0} 条时间线"),
+    (r"(\d+) timelines? replayed", "重放了 {0} 条时间线"),
     (
         r"Real exchanges: this run traded on local simulators, with simulated prices and money\.",
         "真实交易所：本次运行在本机模拟器上交易，价格与资金均为模拟。",
@@ -452,12 +457,12 @@ SENTENCES: Final[Sequence[tuple[str, str]]] = (
     (r"open \((buy|sell) (.+)\) at market", "以市价开仓（{0} {1}）"),
     (
         r"open \((buy|sell) (.+)\) with a limit order that follows the best price every (.+), for at most (.+) or "
-        r"(\d+) orders",
+        r"(\d+) orders?",
         "用每 {2} 跟随最优价的限价单开仓（{0} {1}），最长 {3} 或 {4} 笔订单",
     ),
     (
         r"close the whole position with a limit order that follows the best price every (.+), for at most (.+) or "
-        r"(\d+) orders",
+        r"(\d+) orders?",
         "用每 {0} 跟随最优价的限价单平掉全部持仓，最长 {1} 或 {2} 笔订单",
     ),
     (

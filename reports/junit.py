@@ -35,6 +35,10 @@ def junit(outcome: Row, totals: Mapping[str, int | str], *, unfinished: bool = F
             _step(suite, step)
     for line in outcome["acceptance"]:
         _criterion(suites.get(line["venue"], run), line)
+    for play in outcome["plays"]:
+        if play.get("notes"):
+            told = "; ".join(f"{note['code']}: {note['text']}" for note in play["notes"])
+            SubElement(suites[play["venue"]], "system-out").text = _words(told)
     for suite in root.findall("testsuite"):
         _count(suite)
     _count(root)

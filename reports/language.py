@@ -14,6 +14,7 @@ from functools import cache
 from typing import Final
 
 from core.clock import iso_utc
+from core.words import counted
 from reports.chinese import MOVES, PHRASES, SENTENCES
 from reports.text import Markdown, cell
 
@@ -71,7 +72,7 @@ class Tongue:
         """``1 order``, ``2 orders``, ``2 笔订单``."""
         if self.code == "zh":
             return self._phrase(f"{{n}} {noun}").format(n=number)
-        return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+        return counted(number, noun)
 
     def moment(self, ms: int | None) -> str | None:
         """``2026-01-05 17:45:03.120 UTC``, ``2026年1月5日 17:45:03.120 UTC``."""

@@ -185,10 +185,10 @@ def _engine(engine_us: int) -> str | None:
 
 
 def _notices(outcome: Row) -> list[dict[str, Any]]:
-    """Every error and alarm of the run and its plays, in order of time."""
+    """Every error, alarm and note of the run and its plays, in order of time."""
     told = [{**notice, "kind": "error", "venue": None} for notice in outcome["errors"]]
     for play in outcome["plays"]:
-        for kind, notices in (("error", play["errors"]), ("alarm", play["alarms"])):
+        for kind, notices in (("error", play["errors"]), ("alarm", play["alarms"]), ("note", play.get("notes", ()))):
             told += [{**notice, "kind": kind, "venue": play["venue"]} for notice in notices]
     return sorted(told, key=lambda notice: int(notice["ts_ms"]))
 

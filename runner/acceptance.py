@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from core.words import counted
 from runner import story
 from runner.outcome import Criterion
 
@@ -27,7 +28,7 @@ def acceptance_of(play: VenuePlay) -> list[Criterion]:
         line(
             "round_trip",
             f"at least {accept.round_trip_at_least}",
-            f"{trips} round trip{'' if trips == 1 else 's'} by the exchange's own trades",
+            f"{counted(trips, 'round trip')} by the exchange's own trades",
             trips >= accept.round_trip_at_least,
         )
     if accept.flat:
@@ -42,11 +43,10 @@ def acceptance_of(play: VenuePlay) -> list[Criterion]:
     if accept.logs_complete:
         faults = story.log_faults(play.desk.book.values(), play.shared.timelines)
         faults += [f"events.jsonl: {failure}" for failure in play.shared.events.failures]
-        count = len(play.desk.book)
         line(
             "logs_complete",
             "every order's timeline replays to its final state",
-            faults[0] if faults else f"{count} timelines replayed",
+            faults[0] if faults else f"{counted(len(play.desk.book), 'timeline')} replayed",
             not faults,
         )
     return lines

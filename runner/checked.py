@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from core.words import counted
 from runner.load import LoadResult, load_scenarios
-from runner.mistakes import Mistake, WrongInput, counted, render_github, render_json, render_text
+from runner.mistakes import Mistake, WrongInput, render_github, render_json, render_text
 from venues import VENUES
 
 if TYPE_CHECKING:

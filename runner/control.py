@@ -22,6 +22,11 @@ from core.log import get
 from core.secrets import VAULT
 from runner.outcome import Halted
 
+try:
+    import fcntl
+except ImportError:  # pragma: no cover - Windows
+    fcntl = None  # type: ignore[assignment]
+
 if TYPE_CHECKING:
     from runner.events import EventLog
     from runner.plan import Plan
@@ -76,7 +81,8 @@ class Control:
     @contextlib.asynccontextmanager
     async def serve(self, folder: Path, port: int, facts: Mapping[str, Any]) -> AsyncIterator[None]:
         """
-        Listen while the block runs; ``folder`` then holds control.json, which nobody else on the machine can read.
+        Listen while the block runs; ``folder`` then holds control.json, which nobody else on the machine can read, and
+        which stays locked until this process lets it go or dies: see :func:`held`.
 
         Args:
             port: 0 takes a free one.
@@ -88,18 +94,21 @@ class Control:
         server = await asyncio.start_server(self._talk, HOST, port, limit=MOST_HEAD_BYTES)
         file = folder / CONTROL_FILE
         try:
-            told = {
-                "url": f"http://{HOST}:{server.sockets[0].getsockname()[1]}",
-                "token": self._token,
-                "pid": os.getpid(),
-                **facts,
-            }
             descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "w", encoding="utf-8") as out:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as out, contextlib.ExitStack() as end:
+                # Removed while it is still locked: a file that is there and free belongs to a process that died.
+                end.callback(file.unlink, missing_ok=True)
+                told = {
+                    "url": f"http://{HOST}:{server.sockets[0].getsockname()[1]}",
+                    "token": self._token,
+                    "pid": os.getpid(),
+                    "locked": _lock(descriptor),
+                    **facts,
+                }
                 json.dump(told, out)
-            yield
+                out.flush()
+                yield
         finally:
-            file.unlink(missing_ok=True)
             server.close()
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -139,6 +148,38 @@ class Control:
             by, flatten = _wanted(await _body(reader, headers))
             self._halt(by, flatten)
         return self._state()
+
+
+def held(file: Path) -> bool | None:
+    """
+    Whether the process that wrote this control.json, and locked it, lives. Its number says nothing: the system gives
+    it to another process one day.
+
+    Returns:
+        None where nobody can tell: the file is gone with the end of its run, or cannot be locked here.
+    """
+    if fcntl is None:  # pragma: no cover - Windows
+        return None
+    try:
+        with file.open("rb") as known:
+            # Shared, so that two who look at once do not take each other for the owner.
+            fcntl.flock(known, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return False if file.exists() else None
+    except BlockingIOError:
+        return True
+    except OSError:
+        return None
+
+
+def _lock(descriptor: int) -> bool:
+    """Lock an open file to the end of this process; False where nothing can be locked."""
+    if fcntl is None:  # pragma: no cover - Windows
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 @contextlib.asynccontextmanager

@@ -20,7 +20,7 @@ from runner.command import ENVIRONMENT_FAILED, Outside
 from runner.environment import Environment, WrongInput
 from runner.load import venues_named
 from runner.playing import environment_of
-from runner.sims import Lines, SimsError, read_sims, simulators
+from runner.sims import Lines, read_sims, simulators
 from runner.site import account_lock, account_name, connector_of, credentials_of
 from venues import VENUES
 from venues.errors import CODES, LocalRuleError, VenueError
@@ -60,8 +60,10 @@ async def examine(venue: str, connector: Venue, clock: Clock, symbol: str) -> Fi
         finding.note(None, f"open positions: {', '.join(held) or 'none'}")
         orders = await connector.get_open_orders()
         finding.note(None, f"open orders: {len(orders) or 'none'}")
-        for kind in KINDS:
-            await _smallest(finding, connector, symbol, kind)
+        known = [await _smallest(finding, connector, symbol, kind) for kind in KINDS]
+        if not any(known):
+            finding.note(False, f"UNKNOWN_SYMBOL: {venue} has no market for {symbol}")
+            finding.note(None, f"what to do: {CODES['UNKNOWN_SYMBOL'].next_move}")
     except VenueError as error:
         finding.note(False, f"{error.code}: {error.hint}")
         finding.note(None, f"what to do: {CODES[error.code].next_move}")
@@ -71,33 +73,32 @@ async def examine(venue: str, connector: Venue, clock: Clock, symbol: str) -> Fi
     return finding
 
 
-async def _smallest(finding: Finding, connector: Venue, symbol: str, kind: str) -> None:
+async def _smallest(finding: Finding, connector: Venue, symbol: str, kind: str) -> bool:
+    """Tell the smallest order of one kind of market. False when the venue does not know the symbol there."""
     try:
         market = Markets(connector).find(symbol, kind)
         bid_i, ask_i, _ = await connector.get_top_of_book(market.venue_symbol)
     except LocalRuleError as error:
         finding.note(None, f"{kind}: {error.hint}")
-        return
+        return error.code != "UNKNOWN_SYMBOL"
     price_i = ask_i if ask_i is not None else bid_i
     if price_i is None:
         finding.note(None, f"{kind}: {market.venue_symbol} has no price now")
-        return
+        return True
     size_i = market.smallest_order(price_i)
     finding.note(
         None,
         f"{kind}: {market.venue_symbol}, smallest order {market.size_text(size_i)} {symbol} "
         f"({plain(round(market.notional(size_i, price_i), 2))} {market.facts.quote})",
     )
+    return True
 
 
 def doctor(args: argparse.Namespace, outside: Outside) -> int:
     """Examine every venue asked for; exit code 3 if one is not well."""
     environment = environment_of(args, outside)
     venues = venues_named(args.venue, tuple(VENUES))
-    try:
-        sims = read_sims(args.sims) if args.sims else None
-    except SimsError as error:
-        raise WrongInput([str(error)]) from error
+    sims = read_sims(args.sims) if args.sims else None
     findings = anyio.run(_examine_all, venues, environment, sims, args.symbol)
     for finding in findings:
         sys.stdout.write(f"{finding.venue} ({environment.on}): {'well' if finding.well else 'NOT WELL'}\n")

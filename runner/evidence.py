@@ -18,6 +18,7 @@ import msgspec
 from core.seal import ORDERS
 from core.secrets import VAULT
 from runner.environment import WrongInput
+from runner.mistakes import wrong_word
 from runner.outcome import Notice, Outcome
 from runner.plan import Plan
 
@@ -66,9 +67,9 @@ def find_run(word: str, runs_dir: Path) -> Path:
         if folder.is_dir():
             return folder
     known = sorted(path.name for path in runs_dir.glob("*") if path.is_dir())
-    near = difflib.get_close_matches(word, known, n=1) or known[-1:]
-    hint = f"; the nearest is {near[0]}" if near else f"; {runs_dir}/ holds no runs"
-    raise WrongInput([f"There is no run {word}{hint}"])
+    near = next(iter(difflib.get_close_matches(word, known, n=1)), None)
+    wanted = f"a run of {runs_dir}/, such as {near or known[-1]}" if known else f"a run, and {runs_dir}/ holds none"
+    raise wrong_word("RUN", word, "UNKNOWN_RUN", "There is no such run.", wanted, near)
 
 
 def read_outcome(folder: Path) -> dict[str, Any] | None:

@@ -19,8 +19,9 @@ import anyio
 
 from core.clock import Clock, SystemClock
 from core.secrets import VAULT
+from core.words import counted
 from runner.command import Outside
-from runner.control import CONTROL_FILE
+from runner.control import CONTROL_FILE, held
 from runner.environment import WrongInput
 from runner.evidence import find_run, read_outcome
 from runner.outcome import EXIT_CODES
@@ -38,12 +39,18 @@ class Running(NamedTuple):
     url: str
     token: str
     pid: int
+    locked: bool
+    """It keeps its control file locked while it lives."""
     own_sims: bool
     dead_man_secs: Mapping[str, int]
 
 
 class _NoAnswer(Exception):
-    """The endpoint of a run said nothing useful; the text says what."""
+    """The endpoint of a run said nothing useful; the text says what. ``gone``: a run that lives would be there."""
+
+    def __init__(self, why: str, *, gone: bool = False) -> None:
+        super().__init__(why)
+        self.gone = gone
 
 
 def halt(args: argparse.Namespace, outside: Outside) -> int:
@@ -56,12 +63,15 @@ def halt(args: argparse.Namespace, outside: Outside) -> int:
     proven, asked = True, []
     # All are told before any is waited for.
     for run in found:
-        if not _alive(run.pid):
+        if not _alive(run):
             proven = _tell_dead(run) and proven
             continue
         try:
             state = _ask(run, flatten=args.flatten)
         except _NoAnswer as no:
+            if no.gone and not run.locked:
+                proven = _tell_dead(run) and proven
+                continue
             _tell_mute(run, str(no))
             proven = False
         else:
@@ -102,6 +112,7 @@ def _read(file: Path) -> Running:
             url=str(told["url"]),
             token=str(told["token"]),
             pid=int(told["pid"]),
+            locked=told.get("locked") is True,
             own_sims=bool(told["own_sims"]),
             dead_man_secs={str(venue): int(secs) for venue, secs in told["dead_man_secs"].items()},
         )
@@ -111,7 +122,13 @@ def _read(file: Path) -> Running:
     return run
 
 
-def _alive(pid: int) -> bool:
+def _alive(run: Running) -> bool:
+    """Its lock knows; where there is none, a process with its number may be another one."""
+    known = held(run.folder / CONTROL_FILE) if run.locked else None
+    return _there(run.pid) if known is None else known
+
+
+def _there(pid: int) -> bool:
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -132,11 +149,12 @@ def _ask(run: Running, *, flatten: bool) -> Mapping[str, Any]:
     except TimeoutError:
         raise _NoAnswer(f"process {run.pid} is there and does not answer (it may be frozen)") from None
     except (OSError, http.client.HTTPException, ValueError) as error:
-        raise _NoAnswer(f"process {run.pid} cannot be asked ({type(error).__name__})") from None
+        refused = isinstance(error, ConnectionRefusedError)
+        raise _NoAnswer(f"process {run.pid} cannot be asked ({type(error).__name__})", gone=refused) from None
     finally:
         connection.close()
     if answer.status != 200 or not isinstance(told, dict):
-        raise _NoAnswer(f"what listens at {run.url} is not this run (HTTP {answer.status})")
+        raise _NoAnswer(f"what listens at {run.url} is not this run (HTTP {answer.status})", gone=True)
     return told
 
 
@@ -158,7 +176,7 @@ async def _wait(run: Running, within_secs: float, clock: Clock) -> bool:
     """Wait for the run's end and tell it. True when it is proven flat."""
     give_up = clock.monotonic() + within_secs
     while not _over(run.folder):
-        if not _alive(run.pid) and not _over(run.folder):
+        if not _alive(run) and not _over(run.folder):
             return _tell_dead(run)
         if clock.monotonic() >= give_up:
             sys.stdout.write(
@@ -178,7 +196,7 @@ async def _wait(run: Running, within_secs: float, clock: Clock) -> bool:
 def _cancelled(orders: Sequence[Mapping[str, Any]]) -> str:
     ended = [str(order["client_id"]) for order in orders if order["state"] == "CANCELLED"]
     doubtful = [str(order["client_id"]) for order in orders if order["in_doubt"]]
-    words = f"{len(ended)} order{'' if len(ended) == 1 else 's'}" + (f" ({', '.join(ended)})" if ended else "")
+    words = counted(len(ended), "order") + (f" ({', '.join(ended)})" if ended else "")
     return words + (f", NOT proven ended: {', '.join(doubtful)}" if doubtful else "")
 
 
@@ -188,17 +206,20 @@ def _left(position: Mapping[str, Any]) -> str:
         return "what is open was not read" if position["flat"] is None else "nothing is open"
     if position["flat"]:
         return "nothing is open"
-    return f"open: {proof['quantity']} and {proof['open_orders']} live orders"
+    return f"open: {proof['quantity']} and {counted(proof['open_orders'], 'live order')}"
 
 
 def _tell_dead(run: Running) -> bool:
     """The process is gone. True when that proves that nothing is open."""
     name = run.folder.name
+    ended = f"{name}: that run has ended, its process {run.pid} is dead"
+    if _there(run.pid):
+        ended += " (whatever has that number now is not it; leave it alone)"
     if run.own_sims:
         (run.folder / CONTROL_FILE).unlink(missing_ok=True)
-        sys.stdout.write(f"{name}: its process {run.pid} is dead, and its simulators with it; nothing is open.\n")
+        sys.stdout.write(f"{ended}, and its simulators with it; nothing is open.\n")
         return True
-    sys.stdout.write(f"{name}: its process {run.pid} is dead; nobody there can cancel.\n{_switches(run)}")
+    sys.stdout.write(f"{ended}; nobody there can cancel.\n{_switches(run)}")
     sys.stdout.write(f"  Next: runner recover {name}\n")
     return False
 

@@ -11,6 +11,7 @@ import stat
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from inspect import isabstract
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, Literal
@@ -159,7 +160,7 @@ def _file(name: str) -> bytes | Mistake:
         with path.open("rb") as stream:
             data = stream.read(MAX_BYTES + 1)
     except (FileNotFoundError, NotADirectoryError, ValueError):
-        return wrong("FILE_MISSING", "There is no such file.", "a file that exists", near=_similar(name))
+        return wrong("FILE_MISSING", "There is no such file.", "a file that exists", near=similar_file(name))
     except OSError as error:
         why = error.strerror or "it cannot be opened"
         return wrong("FILE_UNREADABLE", "This file cannot be read.", "a file you may read", found=why)
@@ -168,7 +169,7 @@ def _file(name: str) -> bytes | Mistake:
     return data
 
 
-def _similar(name: str) -> str | None:
+def similar_file(name: str) -> str | None:
     try:
         path = Path(name)
         near = nearest(path.name, os.listdir(path.parent))
@@ -308,6 +309,10 @@ class _Reading:
             bad = BadValue("UNKNOWN_STRATEGY", message, either(STRATEGIES), nearest(name, STRATEGIES))
             self._inputs.blame(entries["name"].item, bad)
             return
+        if isabstract(STRATEGIES[name]):
+            message = f"The strategy {name} has no run method."
+            bad = BadValue("STRATEGY_BROKEN", message, "`async def run(self) -> str` in its class")
+            self._inputs.blame(entries["name"].item, bad)
         known = STRATEGIES[name].params
         for key, entry in entries["params"].item.entries.items() if "params" in entries else ():
             value = given.get("params", {}).get(key)

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
+from core.words import counted
+
 LINE_BREAK: Final = re.compile(r"\r\n|\n|\r")
 _WIDTH: Final = 100
 """Columns of a source line that are shown; longer lines are cut around the caret."""
@@ -60,9 +62,16 @@ class WrongInput(Exception):
         self.sources = sources
 
 
-def counted(number: int, noun: str) -> str:
-    """``counted(2, "file") == "2 files"``."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+def wrong_word(place: str, word: str, code: str, message: str, expected: str, near: str | None = None) -> WrongInput:
+    """
+    A word of the command line that does not fit, in the shape of all mistakes.
+
+    Args:
+        place: What the word was given as: the flag before it, or the name that ``--help`` has for it.
+        near: The word that was probably meant.
+    """
+    mistake = Mistake(code, place, 1, 1, message, word[:60], expected, near, len(word))
+    return WrongInput([render_text([mistake], {place: word}, 0).rpartition("\n\n")[0]])
 
 
 def render_text(mistakes: Sequence[Mistake], sources: Mapping[str, str], files: int) -> str:
@@ -184,6 +193,11 @@ SCENARIO_CODES: Final[Mapping[str, Explained]] = {
         "There is no file under this name.",
         "Check the spelling and the folder you are in.",
         "runner check scenarios/e2e_all.yaml",
+    ),
+    "UNKNOWN_RUN": Explained(
+        "There is no run of this name, and no folder.",
+        "Check the spelling; `runner runs` lists the runs that are here.",
+        "runner report 20260105T174503Z-hello",
     ),
     "FILE_IS_FOLDER": Explained(
         "The name belongs to a folder, and one or more files are wanted.",

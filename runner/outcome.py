@@ -16,6 +16,7 @@ from typing import Final, Literal, TypeAlias
 import msgspec
 
 from schemas.outcome import NAME, faults
+from venues.interface import RateWindow
 
 Verdict: TypeAlias = Literal["accepted", "not_accepted", "interrupted", "not_proven_flat", "environment_failed"]
 
@@ -34,7 +35,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Notice(msgspec.Struct, frozen=True, kw_only=True):
-    """An error or alarm on the way. ``source``: ws, rest, local, or the part of the program that saw it."""
+    """An error, alarm or note on the way. ``source``: ws, rest, local, or the part of the program that saw it."""
 
     ts_ms: int
     code: str
@@ -183,22 +184,13 @@ class ConnectionRecord(msgspec.Struct, frozen=True, kw_only=True):
     reconnects: tuple[Reconnect, ...] = ()
 
 
-class RateLimit(msgspec.Struct, frozen=True, kw_only=True):
-    """At most ``limit`` in ``per_secs`` seconds; ``peak`` is the most that the play ever used of it."""
-
-    name: str
-    limit: int
-    per_secs: float
-    peak: int
-
-
 class RateLog(msgspec.Struct, frozen=True, kw_only=True):
     """How the exchange's rate limits were kept. ``refused``: answers that said "too many requests"."""
 
     refused: int = 0
     waits: int = 0
     waited_secs: float = 0
-    limits: tuple[RateLimit, ...] = ()
+    limits: tuple[RateWindow, ...] = ()
 
 
 class Play(msgspec.Struct, frozen=True, kw_only=True):
@@ -224,6 +216,8 @@ class Play(msgspec.Struct, frozen=True, kw_only=True):
     rates: RateLog | msgspec.UnsetType = msgspec.UNSET
     errors: tuple[Notice, ...] = ()
     alarms: tuple[Notice, ...] = ()
+    notes: tuple[Notice, ...] | msgspec.UnsetType = msgspec.UNSET
+    """What was done as asked and is no error; absent when there is none."""
 
 
 class Gap(msgspec.Struct, frozen=True, kw_only=True):

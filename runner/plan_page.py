@@ -10,9 +10,10 @@ from typing import Final
 
 from core.precision import plain, unscaled
 from core.secrets import VAULT
+from core.words import counted
 from execution.caps import Caps
 from runner.estimate import Estimate, Opening, estimate
-from runner.mistakes import counted, printable
+from runner.mistakes import printable
 from runner.plan import CLEANUP_SECS, STEP_OVERHEAD_SECS, Plan, longest_secs, own_secs
 from runner.scenario import InputValue, Scenario, StepCall
 from runner.values import show_secs

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any, Final, Literal
 
 import anyio
+from msgspec import UNSET
 
 from core.chance import Chance
 from core.clock import Clock, within
@@ -40,6 +41,7 @@ _STOP_SECS: Final = 5.0
 _QUOTE_SECS: Final = 1.0
 _SAMPLE_SECS: Final = 1.0
 _MARGIN_SECS: Final = 5.0
+_FLAT_MARGIN_SECS: Final = 10.0
 _MAX_QUOTES: Final = 2_000
 
 Status = Literal["passed", "failed", "skipped", "interrupted"]
@@ -101,7 +103,8 @@ class VenuePlay:
         self.environment_failed = False
         self.unhandled: list[str] = []
         self._chases_before = 0
-        self._sample: dict[str, Any] = {}
+        self._quoted: tuple[int | None, int | None] | None = None
+        self._sample: tuple[int, int | None, Decimal, Decimal | None] | None = None
         self._began = False
         self._disarmed = False
         self._scope: anyio.CancelScope | None = None
@@ -141,7 +144,7 @@ class VenuePlay:
         if self.ended or (flatten and self.desk.closing):
             return
         self.left_open = not flatten
-        self.desk.halted_by_hand = "halted by hand"
+        self.desk.halt("halted by hand")
         self.interrupt()
 
     # -- the play
@@ -156,8 +159,7 @@ class VenuePlay:
                 # Before the first order: from here on the venue itself cancels what a dead program leaves.
                 await self._surely(self._arm_dead_man, "while arming the dead-man's switch")
                 async with anyio.create_task_group() as watch:
-                    watch.start_soon(self._surely, self._sample_quotes, "while sampling quotes")
-                    watch.start_soon(self._surely, self._sample_state, "while sampling the play")
+                    watch.start_soon(self._surely, self._sample_play, "while sampling the play")
                     watch.start_soon(self._surely, self._sample_margin, "while sampling margin")
                     watch.start_soon(self._surely, self._keep_dead_man, "while refreshing the dead-man's switch")
                     try:
@@ -396,42 +398,61 @@ class VenuePlay:
 
     # -- watching
 
-    async def _sample_quotes(self) -> None:
-        market = self.trade.market
-        account = self.shared.positions.account(self.name)
+    async def _sample_play(self) -> None:
+        """Quotes at the play's pace; what a watcher sees, in real time."""
+        clock, speed = self.shared.clock, self.shared.pace.speed
+        told = -_SAMPLE_SECS
         while True:
-            book = account.books.get(market.venue_symbol)
-            if book is not None and len(self.quotes) < _MAX_QUOTES:
-                bid = None if book.bid_i is None else market.price_text(book.bid_i)
-                ask = None if book.ask_i is None else market.price_text(book.ask_i)
-                if not self.quotes or (self.quotes[-1].bid, self.quotes[-1].ask) != (bid, ask):
-                    self.quotes.append(Quote(ts_ms=self.shared.clock.now_ms(), bid=bid, ask=ask))
-            await self.shared.pace.sleep(_QUOTE_SECS)
+            self._sample_quote()
+            # Half of it, as a tick may come a moment before the second is over; a faster pace has ticks between.
+            if clock.monotonic() - told > _SAMPLE_SECS / 2:
+                told = clock.monotonic()
+                self._tell_sample()
+            await clock.sleep(min(_QUOTE_SECS / speed, _SAMPLE_SECS))
 
-    async def _sample_state(self) -> None:
-        while True:
-            self._tell_sample()
-            await self.shared.clock.sleep(_SAMPLE_SECS)
+    def _sample_quote(self) -> None:
+        market = self.trade.market
+        book = self.shared.positions.account(self.name).books.get(market.venue_symbol)
+        if book is None or (book.bid_i, book.ask_i) == self._quoted or len(self.quotes) >= _MAX_QUOTES:
+            return
+        self._quoted = (book.bid_i, book.ask_i)
+        bid, ask = (None if price_i is None else market.price_text(price_i) for price_i in self._quoted)
+        self.quotes.append(Quote(ts_ms=self.shared.clock.now_ms(), bid=bid, ask=ask))
 
     def _tell_sample(self) -> None:
         """What a watcher wants to see of the play, when it is not what was told last."""
         market, account = self.trade.market, self.shared.positions.account(self.name)
-        attempts = [attempt for chase in self.desk.trackings[self._chases_before :] for attempt in chase.attempts]
-        price_i = attempts[-1].order.intent.price_i if attempts else None
-        sample = {
-            "attempts": len(attempts),
-            "price": None if price_i is None else market.price_text(price_i),
-            "position": plain(self.shared.positions.quantity(market)),
-            "available": f"{account.margin.available:.2f}" if account.margin else None,
-        }
-        if sample != self._sample:
-            self._sample = sample
-            self.shared.events.say("sample", venue=self.name, **sample)
+        chases = self.desk.trackings[self._chases_before :]
+        last = next((chase.attempts[-1] for chase in reversed(chases) if chase.attempts), None)
+        sample = (
+            sum(len(chase.attempts) for chase in chases),
+            None if last is None else last.order.intent.price_i,
+            self.shared.positions.quantity(market),
+            None if account.margin is None else round(account.margin.available, 2),
+        )
+        if sample == self._sample:
+            return
+        self._sample = sample
+        attempts, price_i, position, available = sample
+        self.shared.events.say(
+            "sample",
+            venue=self.name,
+            attempts=attempts,
+            price=None if price_i is None else market.price_text(price_i),
+            position=plain(position),
+            available=None if available is None else f"{available:.2f}",
+        )
 
     async def _sample_margin(self) -> None:
+        """Ask for the margin, unless the stream told it meanwhile; less often while there is no position to move it."""
+        account, clock, market = self.shared.positions.account(self.name), self.shared.clock, self.trade.market
         while True:
-            await self.shared.clock.sleep(_MARGIN_SECS)
-            await self._read_margin()
+            await clock.sleep(_MARGIN_SECS)
+            old_secs = _MARGIN_SECS if self.shared.positions.quantity(market) else _FLAT_MARGIN_SECS
+            age_secs = old_secs if account.margin is None else (clock.now_ms() - account.margin.heard_ms) / 1000
+            # The readings of two ticks lie a moment further apart than the ticks.
+            if not 0 <= age_secs < old_secs - _MARGIN_SECS / 2:
+                await self._read_margin()
 
     async def _arm_dead_man(self) -> None:
         """Arm, or refresh, the venue's own dead-man's switch."""
@@ -530,7 +551,6 @@ class VenuePlay:
         """The outcome's part for this venue; the run's acceptance lines may have changed the verdict."""
         scenario, desk = self.shared.plan.scenario, self.desk
         orders = list(desk.book.values())
-        notices = story.tell_notices(desk, alarms=False)
         return PlayTold(
             venue=self.name,
             market=scenario.market,
@@ -550,8 +570,9 @@ class VenuePlay:
             quotes=tuple(self.quotes),
             connection=story.tell_connection(desk),
             rates=story.tell_rates(self.venue.rates),
-            errors=notices,
-            alarms=story.tell_notices(desk, alarms=True),
+            errors=story.tell_notices(desk, "error"),
+            alarms=story.tell_notices(desk, "alarm"),
+            notes=story.tell_notices(desk, "note") or UNSET,
         )
 
     def _position_told(self) -> PositionChange:

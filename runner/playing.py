@@ -80,11 +80,8 @@ def play_files(args: argparse.Namespace, outside: Outside, argv: Sequence[str]) 
     """``runner play``: one run a file, one after the other; the worst exit code. One stopped by hand is the last."""
     environment = environment_of(args, outside)
     plans = plans_of(args, environment, SystemClock().now_ms())
-    try:
-        sims = read_sims(args.sims) if args.sims else None
-        faults = read_faults(Path(args.faults), Chance("faults")) if args.faults else None
-    except SimsError as error:
-        raise WrongInput([str(error)]) from error
+    sims = read_sims(args.sims) if args.sims else None
+    faults = read_faults(Path(args.faults), Chance("faults")) if args.faults else None
     if environment.on != "sim" or sims is not None:
         # Before a run folder is made: every key of every venue, all that are missing at once.
         texts: list[str] = []
@@ -402,10 +399,7 @@ def serve_simulators(args: argparse.Namespace) -> int:
     import json
 
     venues = venues_named(args.venue, tuple(VENUES))
-    try:
-        faults = read_faults(Path(args.faults), Chance(args.seed).fork("faults")) if args.faults else None
-    except SimsError as error:
-        raise WrongInput([str(error)]) from error
+    faults = read_faults(Path(args.faults), Chance(args.seed).fork("faults")) if args.faults else None
 
     async def whole() -> None:
         with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as heard:

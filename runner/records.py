@@ -165,6 +165,7 @@ def _compare(args: argparse.Namespace, outside: Outside, argv: list[str]) -> int
 
 def _export(args: argparse.Namespace, outside: Outside, argv: list[str]) -> int:
     from core.secrets import VAULT
+    from core.words import counted
     from runner.bundle import export
     from runner.environment import WrongInput
     from runner.evidence import find_run
@@ -185,7 +186,7 @@ def _export(args: argparse.Namespace, outside: Outside, argv: list[str]) -> int:
         raise WrongInput([str(error)]) from error
     target = Path(f"{folder.resolve().name}.zip") if args.out is None else Path(args.out)
     names = export(folder, target)
-    sys.stdout.write(f"{target}: {len(names)} files. `runner verify {target}` or its VERIFY.md checks it.\n")
+    sys.stdout.write(f"{target}: {counted(len(names), 'file')}. `runner verify {target}` or its VERIFY.md checks it.\n")
     return 0
 
 

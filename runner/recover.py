@@ -19,12 +19,13 @@ from execution.journal import Journal
 from runner.command import ENVIRONMENT_FAILED, Outside
 from runner.control import CONTROL_FILE
 from runner.environment import Environment, WrongInput
+from runner.evidence import find_run
 from runner.load import load_scenarios
 from runner.outcome import EXIT_CODES
 from runner.plan import Plan, make_plan
 from runner.playing import environment_of, play_plan
 from runner.run import Interruption
-from runner.sims import SimsError, read_sims
+from runner.sims import read_sims
 from venues import VENUES
 from venues.errors import LocalRuleError
 
@@ -49,6 +50,7 @@ def recover(args: argparse.Namespace, outside: Outside, argv: Sequence[str]) -> 
     environment = environment_of(args, outside)
     path = environment.state_dir / "journal.db"
     if not path.exists():
+        _known(args.run, environment)
         sys.stdout.write(f"Nothing to recover: {path} does not exist.\n")
         return 0
     try:
@@ -61,12 +63,10 @@ def recover(args: argparse.Namespace, outside: Outside, argv: Sequence[str]) -> 
         sys.stderr.write(f"{error}\n")
         return ENVIRONMENT_FAILED
     if not left:
+        _known(args.run, environment)
         sys.stdout.write("Nothing to recover: every play in the journal is proven flat and settled.\n")
         return 0
-    try:
-        sims = read_sims(args.sims) if args.sims else None
-    except SimsError as error:
-        raise WrongInput([str(error)]) from error
+    sims = read_sims(args.sims) if args.sims else None
     if environment.on == "sim" and sims is None:
         raise WrongInput(["Simulators of their own have nothing to recover: name those that are up with --sims FILE."])
     worst = 0
@@ -77,6 +77,12 @@ def recover(args: argparse.Namespace, outside: Outside, argv: Sequence[str]) -> 
             # Who stopped this one did not want the next to begin; it is still in the journal.
             return max(worst, EXIT_CODES["interrupted"])
     return worst
+
+
+def _known(run: str | None, environment: Environment) -> None:
+    """Raises WrongInput when the run named, of which the journal knows nothing, has no folder either."""
+    if run is not None:
+        find_run(run, environment.runs_dir)
 
 
 def recovery_plan(row: Mapping[str, Any], folder: Path, *, on: str, seed: int, speed: float) -> tuple[Plan, str]:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from core.words import counted
 from runner.document import Document, Entry, Item, describe
 from runner.values import SCALAR_KINDS, BadValue, either, expected, nearest, read_value
 from schemas import load_schema, registry, verbs
@@ -285,7 +286,7 @@ class _Telling:
             self._document.blame("EMPTY_LIST", item.start, item.end, message, found="[]", expected="at least one line")
         elif rule == "maxItems":
             message = f"{key} is too long."
-            limit = f"at most {facts['maxItems']} lines"
+            limit = f"at most {counted(facts['maxItems'], 'line')}"
             self._document.blame("OUT_OF_RANGE", item.start, item.start, message, found=describe(item), expected=limit)
         elif kind == "venue":
             if not isinstance(item.plain, str):

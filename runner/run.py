@@ -11,6 +11,7 @@ import platform
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
@@ -22,6 +23,7 @@ from core.chance import Chance
 from core.clock import Clock, PacedClock, iso_utc
 from core.log import get
 from core.precision import as_decimal, plain
+from core.words import counted
 from execution.caps import Caps
 from execution.journal import Journal
 from execution.order import Order
@@ -301,7 +303,8 @@ def _heartbeat_line(plan: Plan, beats: HeartbeatLog) -> list[Criterion]:
     else:
         gap = beats.max_gap_secs
         evidence = (
-            f"{beats.sent} beats delivered, {beats.failed} not, longest gap {'none' if gap is None else f'{gap:g} s'}"
+            f"{counted(beats.sent, 'beat')} delivered, {beats.failed} not, "
+            f"longest gap {'none' if gap is None else f'{gap:g} s'}"
         )
         passed = gap is not None and gap <= wanted_secs and beats.sent > 0
     return [
@@ -404,6 +407,7 @@ def _not_tested(plan: Plan, lines: Sequence[Criterion]) -> list[str]:
     return words
 
 
+@cache
 def _versions() -> dict[str, str]:
     found = {"roundtrip": metadata.version("roundtrip"), "python": platform.python_version()}
     for name in _LIBRARIES:

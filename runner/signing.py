@@ -34,6 +34,7 @@ from core.seal import (
     sum_of,
 )
 from core.secrets import VAULT
+from core.words import counted
 from runner.environment import WrongInput
 from runner.evidence import read_outcome
 from schemas.outcome import faults
@@ -282,7 +283,7 @@ def verify(target: Path, keys: Sequence[bytes]) -> tuple[bool, list[str]]:
     if seal.change:
         lines.append(f"✗ {_seen(seal.change.words)}")
     else:
-        lines.append(f"✓ {len(manifest.files)} files sealed, every byte is as it was.")
+        lines.append(f"✓ {counted(len(manifest.files), 'file')} sealed, every byte is as it was.")
     lines += [f"✗ {_seen(fault)}" for fault in faults_found]
     sound = seal.change is None and not faults_found
     signers = set()

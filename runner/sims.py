@@ -11,6 +11,8 @@ from typing import Any, Final
 
 from core.chance import Chance
 from core.clock import Clock, PacedClock
+from runner.load import similar_file
+from runner.mistakes import wrong_word
 from venues import VENUES
 from venues.simulation import open_simulator
 from venues.simulation.faults import Faults
@@ -25,7 +27,7 @@ DEFAULT_PORT: Final = 9100
 
 
 class SimsError(Exception):
-    """The simulators cannot be started or found; the text says why and what to do."""
+    """The simulators cannot be started; the text says why and what to do."""
 
 
 @contextlib.asynccontextmanager
@@ -64,22 +66,20 @@ def read_sims(source: str) -> Lines:
     The JSON line of a ``runner sim serve --json`` that is already up; ``-`` reads standard input.
 
     Raises:
-        SimsError: unreadable, or not such a line.
+        WrongInput: FILE_MISSING and its like, or FLAG_VALUE: not such a line.
     """
+    text = sys.stdin.readline() if source == "-" else _text("--sims", source)
     try:
-        text = sys.stdin.readline() if source == "-" else Path(source).read_text(encoding="utf-8")
         lines = json.loads(text)
         assert isinstance(lines, dict)
+        assert lines
         for venue, line in lines.items():
             assert venue in VENUES
             assert all(isinstance(line[key], str) for key in ("rest", "ws"))
             assert all(isinstance(value, str | int) for value in line["credentials"].values())
-    except OSError as error:
-        raise SimsError(f"--sims {source} cannot be read: {error.strerror}.") from error
     except (ValueError, AssertionError, TypeError, LookupError, AttributeError, RecursionError) as error:
-        raise SimsError(
-            f"--sims {source} does not hold the JSON line that `runner sim serve --json` prints."
-        ) from error
+        wanted = "a file with the JSON line that `runner sim serve --json` prints"
+        raise wrong_word("--sims", source, "FLAG_VALUE", "This holds no line of simulators.", wanted) from error
     return lines
 
 
@@ -88,17 +88,30 @@ def read_faults(path: Path, chance: Chance) -> Faults:
     Fault rules from a YAML or JSON file.
 
     Raises:
-        SimsError: unreadable, or with the rule, key and allowed words that are wrong.
+        WrongInput: FILE_MISSING and its like, or FLAG_VALUE with the rule, key and allowed words that are wrong.
     """
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
+    text = _text("--faults", str(path))
     try:
-        data = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+        data = YAML(typ="safe", pure=True).load(text)
         return Faults.load(data, chance=chance, venues=tuple(VENUES))
-    except OSError as error:
-        raise SimsError(f"--faults {path} cannot be read: {error.strerror}.") from error
-    except RecursionError as error:
-        raise SimsError(f"--faults {path}: the file is nested too deeply.") from error
-    except (YAMLError, ValueError) as error:
-        raise SimsError(f"--faults {path}: {error}") from error
+    except (YAMLError, ValueError, RecursionError) as error:
+        why = "it is nested too deeply" if isinstance(error, RecursionError) else " ".join(str(error).split())
+        wanted = "a YAML or JSON list of fault rules"
+        raise wrong_word("--faults", str(path), "FLAG_VALUE", f"These rules do not fit: {why}", wanted) from error
+
+
+def _text(flag: str, name: str) -> str:
+    """The text of a file that a flag names. Raises WrongInput."""
+    try:
+        return Path(name).read_text(encoding="utf-8")
+    except IsADirectoryError:
+        raise wrong_word(flag, name, "FILE_IS_FOLDER", "This is a folder, and a file is wanted.", "a file") from None
+    except FileNotFoundError:
+        near = similar_file(name)
+        raise wrong_word(flag, name, "FILE_MISSING", "There is no such file.", "a file that exists", near) from None
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "it is no UTF-8 text"
+        raise wrong_word(flag, name, "FILE_UNREADABLE", f"This file cannot be read: {why}.", "a text file") from None

@@ -20,9 +20,11 @@ from core.secrets import VAULT
 from execution.locks import LOCKS_WORK, AccountLock, Owner
 from runner.environment import Environment, WrongInput
 from runner.heartbeat import Endpoint, HeartbeatSettings
+from runner.mistakes import wrong_word
 from runner.plan import Plan
 from runner.run import Reached
 from runner.sims import Lines, simulators
+from runner.values import either
 from venues import open_room
 from venues.connector import Connector
 from venues.errors import LocalRuleError
@@ -50,7 +52,8 @@ def credentials_of(venue: str, environment: Environment, sims: Lines | None) -> 
     """
     if environment.on == "sim":
         if sims is None or venue not in sims:
-            raise WrongInput([f"--sims has no simulator of {venue}; it has {', '.join(sims or ())}."])
+            message = f"These simulators do not include {venue}."
+            raise wrong_word("--sims", venue, "UNKNOWN_VENUE", message, either(sims or ("none",)))
         found = {name: str(value) for name, value in sims[venue]["credentials"].items()}
     else:
         keys = environment.keys(venue)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
+from typing import Final
 
 from core.precision import plain
+from core.words import counted
 from execution.markets import Market
 from execution.order import Deed, Order, replay
 from execution.orders import Orders
 from execution.positions import MarginReading as Margin
 from execution.timeline import Timelines
 from execution.tracking_limit import TrackingResult
-from runner.mistakes import counted
 from runner.outcome import (
     AttemptMade,
     ConnectionRecord,
@@ -22,7 +23,6 @@ from runner.outcome import (
     Move,
     Notice,
     OrderStory,
-    RateLimit,
     RateLog,
     Reconnect,
     Tracking,
@@ -32,7 +32,11 @@ from strategy.trading import Proof, dust_of
 from venues.events import FillSeen, OrderSeen
 from venues.interface import RateRecord
 
-ALARMS = frozenset({"LATE_FILL", "OVERFILL", "REFUSED_BUT_SEEN", "POSITION_MISMATCH"})
+KINDS: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("LATE_FILL", "OVERFILL", "REFUSED_BUT_SEEN", "POSITION_MISMATCH"), "alarm"),
+    "ADOPTED": "note",
+}
+"""What a code is told as; all others are errors."""
 
 
 def tell_order(order: Order, timelines: Timelines) -> OrderStory:
@@ -161,18 +165,16 @@ def tell_rates(record: RateRecord) -> RateLog:
         refused=record.refused,
         waits=record.waits,
         waited_secs=record.waited_secs,
-        limits=tuple(
-            RateLimit(name=window.name, limit=window.limit, per_secs=window.per_secs, peak=window.peak)
-            for window in record.windows
-        ),
+        limits=record.windows,
     )
 
 
-def tell_notices(desk: Orders, *, alarms: bool) -> tuple[Notice, ...]:
+def tell_notices(desk: Orders, kind: str) -> tuple[Notice, ...]:
+    """What the desk noted of one kind: ``error``, ``alarm`` or ``note``."""
     return tuple(
         Notice(ts_ms=ts_ms, code=code, text=text, source=source)
         for ts_ms, code, text, source in desk.errors
-        if (code in ALARMS) is alarms
+        if KINDS.get(code, "error") == kind
     )
 
 

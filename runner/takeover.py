@@ -7,9 +7,9 @@ from typing import Final
 
 from core.precision import plain
 from core.retry import backoff
+from core.words import counted
 from execution.journal import Journal
 from execution.markets import Market
-from runner.mistakes import counted
 from steps import StepFailed
 from strategy.trading import Proof, Trading
 from venues.errors import VenueError

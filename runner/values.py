@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Any, Final, TypeAlias
 
 from core.precision import plain
+from core.words import counted
 from runner.scenario import SizeSpec
 
 Facts: TypeAlias = Mapping[str, Any]
@@ -167,6 +168,8 @@ def show(value: Any, facts: Facts) -> str:
         return plain(value)
     if isinstance(value, SizeSpec) and value.kind == "min":
         return "the smallest size"
+    if facts.get("unit") == "orders":
+        return counted(value, "order")
     return str(value)
 
 

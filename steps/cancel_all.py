@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from steps.play import Done, Play, StepFailed, counted
+from core.words import counted
+from steps.play import Done, Play, StepFailed
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from core.precision import plain
-from steps.play import Done, Play, counted
+from core.words import counted
+from steps.play import Done, Play
 
 
 @dataclass(frozen=True, slots=True)

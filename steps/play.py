@@ -20,11 +20,6 @@ class Done:
     numbers: Mapping[str, str] = field(default_factory=dict)
 
 
-def counted(number: int, noun: str) -> str:
-    """``counted(1, "order") == "1 order"``, ``counted(2, "order") == "2 orders"``."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
 class Play(Protocol):
     """The play of one scenario on one venue, as its steps see it."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from inspect import isabstract
 from typing import Any
 
 from core.clock import within
@@ -31,6 +32,12 @@ async def run(play: Play, args: Args) -> Done:
             "UNKNOWN_STRATEGY",
             f"no strategy is called {args.name}",
             f"Did you mean {near[0]}?" if near else f"There are: {', '.join(STRATEGIES)}.",
+        )
+    if isabstract(kind):
+        raise StepFailed(
+            "STRATEGY_BROKEN",
+            f"strategy {args.name} has no run method",
+            "Write `async def run(self) -> str` in its class.",
         )
     told: list[str] = []
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from core.precision import plain
+from core.words import counted
 from execution.tracking_limit import Reason, TrackingResult
-from steps.play import Done, Play, StepFailed, counted
+from steps.play import Done, Play, StepFailed
 from strategy.trading import Size, side_is_ask
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from strategy.trading import ActFailed, Trading
 
 
-class Strategy:
+class Strategy(ABC):
     """
     One strategy on one venue.
 
@@ -33,6 +34,6 @@ class Strategy:
         self.say = say
         """Puts a line into the run's journal and the live view."""
 
+    @abstractmethod
     async def run(self) -> str:
         """Play the strategy; returns one sentence for the report."""
-        raise NotImplementedError(f"strategy {self.name or type(self).__name__} has no run method")

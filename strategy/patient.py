@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from core.words import counted
 from execution.tracking_limit import Reason
 from strategy.base import Strategy
 from strategy.trading import ActFailed
@@ -46,4 +47,4 @@ class PatientRounds(Strategy):
             await self.trade.tracking_limit(back, held, reduce_only=True, **pacing)
             takers += len(await self.trade.market_close())
             self.say(f"round {number} done")
-        return f"{self.settings['rounds']} round trips, {takers} of the closings needed a market order"
+        return f"{counted(int(self.settings['rounds']), 'round trip')}, {takers} of the closings needed a market order"

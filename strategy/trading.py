@@ -14,6 +14,7 @@ from typing import Final, Protocol
 from core.chance import Chance
 from core.clock import Clock, within
 from core.precision import ceil_to, plain
+from core.words import counted
 from execution.markets import Market
 from execution.order import Order, State
 from execution.orders import Orders
@@ -387,7 +388,8 @@ class Trading:
             return sent
         raise ActFailed(
             "NOT_FLAT",
-            f"{plain(left)} {self.symbol} is still open on {self.venue} after {len(sent)} closing orders{refusal}",
+            f"{plain(left)} {self.symbol} is still open on {self.venue} after "
+            f"{counted(len(sent), 'closing order')}{refusal}",
             "Close the rest on the exchange's own page.",
         )
 
@@ -472,8 +474,9 @@ class Trading:
                     raise failure
                 raise ActFailed(
                     "NOT_FLAT",
-                    f"not flat on {self.venue}: {plain(proof.quantity)} {self.symbol} held, {proof.open_orders} open "
-                    f"orders, {proof.unsettled} orders without a proven end",
+                    f"not flat on {self.venue}: {plain(proof.quantity)} {self.symbol} held, "
+                    f"{counted(proof.open_orders, 'open order')}, "
+                    f"{counted(proof.unsettled, 'order')} without a proven end",
                     "Look at the exchange's own page; `runner recover` settles, cancels and closes.",
                 )
             await self.clock.sleep(0.5)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -150,3 +151,31 @@ def test_the_state_tells_what_is_live_and_held_by_venue(tmp_path: Path):
     assert (seen["ended"], seen["proven_flat"]) == (False, False)
     after = played.world.interruption.state()["venues"][FIRST]
     assert (after["live"], after["held"], after["proven_flat"]) == ([], {}, True)
+
+
+@pytest.mark.parametrize("venue", ROOMS)
+def test_a_closing_order_that_waits_for_room_does_not_leave_after_a_halt(venue: str, tmp_path: Path):
+    """[client] The halt came while the order waited in the rate budget: the exchange never hears of it."""
+    before: list[int] = []
+
+    async def beside(world: World) -> None:
+        await world.until("step", verb="limit_open")
+        world.interruption.interrupt("SIGINT")
+        await world.until("step", phase="finally", verb="flatten")
+        (play,) = world.interruption._plays
+        connector: Any = play.venue
+        rules, symbol = connector._dialect.rates, play.trade.market.venue_symbol
+        for rest in (False, True):
+            connector._budget.refuse(rules.order_cost(symbol, cancel=False, rest=rest), 4.0)
+        await world.clock.sleep(1)
+        assert [order.over for order in play.desk.book.values() if order.intent.reduce_only] == [False]
+        before.append(len(world.engine(venue).orders))
+        world.interruption.halt(Halted(by="command", at_ms=world.clock.now_ms(), flatten=False))
+
+    played = play(RESTING, tmp_path, venues=(venue,), beside=beside)
+    assert [len(played.world.engine(venue).orders)] == before
+    assert (played.world.held() != 0, played.world.live()) == (True, [])
+    assert played.outcome.exit_code == 5
+    assert "positions were left open as asked" in played.outcome.sentence
+    assert [order.state for order in played.play.orders if order.side == "sell"] == ["FAILED"]
+    assert not any(order.in_doubt for order in played.play.orders)

@@ -27,7 +27,7 @@ from runner.command import main
 from runner.environment import WrongInput
 from runner.load import load_scenarios
 from runner.mistakes import SCENARIO_CODES, render_text
-from runner.sims import SimsError, read_faults, read_sims
+from runner.sims import read_faults, read_sims
 from runner.site import connector_of, credentials_of
 from tests.fuzz.mutations import PAGES, mutated, profile
 from venues import VENUES
@@ -90,11 +90,11 @@ def told(*words: object) -> tuple[int, str]:
 @profile(12)
 @given(data=st.data())
 def test_a_broken_file_of_faults_is_told(data):
-    """[ours] Rules, or SimsError; what was taken can strike without an error of its own."""
+    """[ours] Rules, or WrongInput; what was taken can strike without an error of its own."""
     path = written("faults.json", data.draw(mutated(RULES)).data)
     try:
         rules = read_faults(path, Chance(1))
-    except SimsError as error:
+    except WrongInput as error:
         str(error).encode(errors="strict")
     else:
         assert isinstance(rules, Faults)
@@ -105,7 +105,7 @@ def test_a_page_in_place_of_a_file_is_told(page):
     """[ours] HTML, nothing, half a word, endless brackets as faults, as a simulators' line and as inputs."""
     path = written("page", page)
     for read in (lambda: read_faults(path, Chance(1)), lambda: read_sims(str(path))):
-        with contextlib.suppress(SimsError):
+        with contextlib.suppress(WrongInput):
             read()
     if page[:2] != b"[[":  # slow to read, and tests/broken has it
         load_scenarios([written("small.yaml", SCENARIO.encode())], inputs=str(path), known_venues=tuple(VENUES))
@@ -130,7 +130,7 @@ class _Simulated:
 @profile(60)
 @given(data=st.data())
 def test_a_broken_line_of_simulators_is_told(data):
-    """[ours] The line, its keys and its addresses: connectors, SimsError or WrongInput, and no key in the words."""
+    """[ours] The line, its keys and its addresses: connectors or WrongInput, and no key in the words."""
     line = sims_line()
     secrets = [
         value
@@ -141,7 +141,7 @@ def test_a_broken_line_of_simulators_is_told(data):
     path = written("sims.json", data.draw(mutated(line)).data)
     try:
         sims = read_sims(str(path))
-    except SimsError as error:
+    except WrongInput as error:
         words = str(error)
     else:
         words = ""

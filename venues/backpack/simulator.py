@@ -199,7 +199,9 @@ class BackpackSimulator(Front):
         self._streams = BackpackStreams(
             self.engine, self._rows, self._agenda, clock, signed=self._is_signed, venue_ms=self.now_ms
         )
-        self._street = Street(self.engine, clock, chance.fork("street"), quoted(ANCHORS, bases), speed=speed)
+        self._street = Street(
+            self.engine, clock, chance.fork("street"), quoted(ANCHORS, bases), heard=self._streams.hears, speed=speed
+        )
         self._routes = self._make_routes()
 
     # -- what the shells ask

@@ -114,7 +114,9 @@ class BinanceSimulator(Front):
             venue_ms=self.now_ms,
             cancel_id=lambda order: self._cancel_ids.get(order.id, ""),
         )
-        self._street = Street(self.engine, clock, chance.fork("street"), quoted(ANCHORS, bases), speed=speed)
+        self._street = Street(
+            self.engine, clock, chance.fork("street"), quoted(ANCHORS, bases), heard=self._streams.hears, speed=speed
+        )
         self._countdowns: dict[str, object] = {}
         self._key_dies_ms = 0
         self._gateway = BinanceGateway(self._make_routes(), self._keys, self.now_ms, speed)

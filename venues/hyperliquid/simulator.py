@@ -167,7 +167,9 @@ class HyperliquidSimulator(Front):
         self._streams = HyperliquidStreams(
             self.engine, self._rows, self._agenda, clock, owner=self.owner, post=self._post, now_ms=self.now_ms
         )
-        self._street = Street(self.engine, clock, chance.fork("street"), quoted(ANCHORS, bases), speed=speed)
+        self._street = Street(
+            self.engine, clock, chance.fork("street"), quoted(ANCHORS, bases), heard=self._streams.hears, speed=speed
+        )
         self._by_cloid: dict[str, int] = {}
         self._switch = 0
         self._info = self._make_info()

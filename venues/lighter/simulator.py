@@ -153,7 +153,7 @@ class LighterSimulator(Front):
         # The key is public by design: it trades play money on loopback and repeats with the seed.
         raw = bytes.fromhex(private_key) if private_key else chance.fork("key").bytes(40)
         secret = int.from_bytes(raw, "little") % schnorr_check.GROUP
-        self._private_key = secret.to_bytes(40, "little").hex()
+        self._secret = secret
         self._keys = {API_KEY_INDEX: schnorr_check.public_key_of(secret)}
         counters = chance.fork("counters")
         self._nonces = {API_KEY_INDEX: counters.integer(1, 5000)}
@@ -196,7 +196,9 @@ class LighterSimulator(Front):
             venue_ms=self.now_ms,
             silent_drops=self.choices.silent_drops,
         )
-        self._street = Street(self.engine, clock, chance.fork("street"), quoted(ANCHORS, bases), speed=speed)
+        self._street = Street(
+            self.engine, clock, chance.fork("street"), quoted(ANCHORS, bases), heard=self._streams.hears, speed=speed
+        )
         self._routes = self._make_routes()
 
     # -- what the shells ask
@@ -233,7 +235,7 @@ class LighterSimulator(Front):
             "credentials": {
                 "account_index": ACCOUNT_INDEX,
                 "api_key_index": API_KEY_INDEX,
-                "private_key": self._private_key,
+                "private_key": self._secret.to_bytes(40, "little").hex(),
                 "chain_id": CHAIN_ID,
             },
             "symbols": {"perp": "SOL", "spot": "ETH/USDC"},
@@ -281,7 +283,7 @@ class LighterSimulator(Front):
             if read is None or read.account != ACCOUNT_INDEX or read.key not in self._keys:
                 return False
             message = schnorr_check.hash_five(read.limbs)
-            if not schnorr_check.is_signed(self._keys[read.key], message, read.signature):
+            if not schnorr_check.is_signed(self._keys[read.key], message, read.signature, self._secret):
                 return False
             deadline = self._good_tokens[token] = read.deadline_secs
         return self.now_ms() < deadline * 1000
@@ -470,7 +472,7 @@ class LighterSimulator(Front):
             raise _invalid(21109, "api key not found")
         if signed.fields["ExpiredAt"] <= self.now_ms():
             raise _refused("CLOCK_SKEW")
-        if not schnorr_check.is_signed(self._keys[signed.key], signed.message, signed.signature):
+        if not schnorr_check.is_signed(self._keys[signed.key], signed.message, signed.signature, self._secret):
             raise _refused("AUTH")
         expected = nonces[signed.key]
         skips = signed.attributes.get(4) == 1

@@ -165,7 +165,9 @@ class OkxSimulator(Front):
             execute=self._execute,
             venue_ms=self.now_ms,
         )
-        self._street = Street(self.engine, clock, chance.fork("street"), quoted(ANCHORS, bases), speed=speed)
+        self._street = Street(
+            self.engine, clock, chance.fork("street"), quoted(ANCHORS, bases), heard=self._streams.hears, speed=speed
+        )
         self._routes = self._make_routes()
 
     # -- what the shells ask

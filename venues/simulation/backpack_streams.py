@@ -15,7 +15,7 @@ from urllib.parse import quote
 from core.clock import Clock
 from venues.simulation.app import Peer
 from venues.simulation.backpack_rows import MARKET_ROWS, BackpackRows
-from venues.simulation.desk import Agenda, Subscribers, json_text
+from venues.simulation.desk import Agenda, Subscribers, at_tick, json_text
 from venues.simulation.engine import MatchingEngine
 from venues.simulation.forms import read_json
 from venues.simulation.records import (
@@ -99,7 +99,7 @@ class BackpackStreams:
         self._venue_ms = venue_ms
         self._subscribers = Subscribers()
         self._held_depth: dict[str, tuple[int, dict[int, int], dict[int, int]]] = {}
-        agenda.at(clock.now_ms() + 1000, self._every_second)
+        agenda.at(at_tick(clock.now_ms(), 1000), self._every_second)
 
     def opened(self, peer: Peer) -> None:
         self._subscribers.add(peer)
@@ -130,6 +130,7 @@ class BackpackStreams:
             known_id = number if isinstance(number, int | str) else None
             peer.send(json_text({"error": {"code": problem[0], "message": problem[1]}, "id": known_id}))
             return
+        self._engine.look_around()
         for stream in streams:
             subscriber.streams[stream] = None
             if stream.startswith("account.positionUpdate"):
@@ -160,6 +161,10 @@ class BackpackStreams:
             return INVALID_SIGNATURE
         return None if self._signed(signature) else INVALID_SIGNATURE
 
+    def hears(self, symbol: str) -> bool:
+        """Whether anybody listens to a stream of this market."""
+        return self._subscribers.any_stream(lambda stream: stream.endswith(f".{symbol}"))
+
     def _send(self, stream: str, data: Mapping[str, Any]) -> None:
         if self._subscribers.wanted(stream):
             self._subscribers.send(stream, json_text({"data": data, "stream": stream}))
@@ -181,7 +186,8 @@ class BackpackStreams:
             case BalanceChanged(_, asset, us):
                 self._send("account.balanceUpdate", self._rows.balance_update(asset, us))
             case Traded(trade):
-                self._send(f"trade.{trade.symbol}", self._rows.trade_update(trade))
+                if self._subscribers.wanted(f"trade.{trade.symbol}"):
+                    self._send(f"trade.{trade.symbol}", self._rows.trade_update(trade))
             case BookChanged():
                 self._on_book(event)
 
@@ -212,7 +218,7 @@ class BackpackStreams:
         self._send(stream, data)
 
     def _every_second(self) -> None:
-        self._agenda.at(self._clock.now_ms() + 1000, self._every_second)
+        self._agenda.at(at_tick(self._clock.now_ms(), 1000), self._every_second)
         now = self._venue_ms()
         for symbol, listing in self._engine.listings.items():
             if listing.is_perp and self._subscribers.wanted(f"markPrice.{symbol}"):

@@ -20,7 +20,7 @@ from core.clock import Clock
 from venues.simulation.app import Peer
 from venues.simulation.binance_markets import PERP_OWNER, PERP_ROWS, SUFFIX
 from venues.simulation.binance_rows import EMIT_LAG_MS, BinanceRows
-from venues.simulation.desk import Agenda, json_text
+from venues.simulation.desk import Agenda, at_tick, json_text
 from venues.simulation.engine import MatchingEngine
 from venues.simulation.forms import read_json
 from venues.simulation.records import (
@@ -130,7 +130,7 @@ class BinanceStreams:
         self.listen_key: str | None = None
         self._held: dict[str, tuple[int, dict[int, int], dict[int, int]]] = {}
         self._last_ids: dict[str, int] = {}
-        agenda.at(clock.now_ms() + 1000, self._every_second)
+        agenda.at(at_tick(clock.now_ms(), 1000), self._every_second)
 
     # -- connections
 
@@ -150,6 +150,7 @@ class BinanceStreams:
         names = parts[1:] + [name for name in asked.get("streams", "").split("/") if name]
         if "listenKey" in asked:
             names.append(asked["listenKey"])
+        self._engine.look_around()
         # ccxt numbers its sockets: /ws/0.
         listener.streams.update(dict.fromkeys(name for name in names if not name.isdigit()))
         self._listeners.append(listener)
@@ -182,10 +183,16 @@ class BinanceStreams:
                 peer.send(json_text({"error": {"code": 2, "msg": "Invalid request: bad stream name"}, "id": number}))
                 return
             if method == "SUBSCRIBE":
+                self._engine.look_around()
                 listener.streams[name] = None
             else:
                 listener.streams.pop(name, None)
         peer.send(json_text({"result": None, "id": number}))
+
+    def hears(self, symbol: str) -> bool:
+        """Whether anybody listens to this coin, as perp or spot."""
+        start = f"{symbol.removesuffix(SUFFIX).lower()}@"
+        return any(name.startswith(start) for each in self._listeners for name in each.streams)
 
     # -- sending
 
@@ -311,11 +318,14 @@ class BinanceStreams:
         self._send(route, stream, lambda: row)
 
     def _every_second(self) -> None:
-        self._agenda.at(self._clock.now_ms() + 1000, self._every_second)
+        self._agenda.at(at_tick(self._clock.now_ms(), 1000), self._every_second)
         now = self._venue_ms()
         for name in PERP_ROWS:
+            streams = [f"{name.lower()}@{kind}" for kind in ("markPrice@1s", "markPrice")]
+            if not any(self._wanted("market", stream) for stream in streams):
+                continue
             mark = f"{self._engine.mark(name + SUFFIX):.8f}"
             row = {"e": "markPriceUpdate", "E": now, "s": name, "p": mark, "i": mark, "P": mark, "r": "0.0001"}
             row["T"] = now - now % 28_800_000 + 28_800_000
-            for stream in (f"{name.lower()}@markPrice@1s", f"{name.lower()}@markPrice"):
+            for stream in streams:
                 self._send("market", stream, lambda row=row: row)  # type: ignore[misc]

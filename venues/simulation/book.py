@@ -4,8 +4,28 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections import deque
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 from venues.simulation.records import Order
+
+T = TypeVar("T")
+
+
+class Looked(dict[str, T]):
+    """By market; ``look`` hears of every market that is asked for, before the answer."""
+
+    def __init__(self, values: Mapping[str, T], look: Callable[[str], None]) -> None:
+        super().__init__(values)
+        self._look = look
+
+    def __getitem__(self, symbol: str) -> T:
+        self._look(symbol)
+        return super().__getitem__(symbol)
+
+    def unasked(self, symbol: str) -> T:
+        """The value, and nobody hears of it."""
+        return super().__getitem__(symbol)
 
 
 class Level:
@@ -66,6 +86,11 @@ class BookSide:
             if not level.orders:
                 del self.levels[level.price_i]
                 del self._prices[bisect_left(self._prices, level.price_i)]
+
+    def drop(self, price_i: int) -> None:
+        """Take a whole level out, whoever stands there."""
+        del self.levels[price_i]
+        del self._prices[bisect_left(self._prices, price_i)]
 
     def _add(self, level: Level, order: Order, size_i: int) -> None:
         level.total += size_i

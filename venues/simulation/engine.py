@@ -12,15 +12,13 @@ one that cannot live expire. So a venue that refuses asks first, and a venue tha
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from copy import copy
 from decimal import Decimal
-from typing import Final, NamedTuple
+from typing import Final
 
-from core.precision import ceil_to, floor_to
-from venues.simulation.accounts import Account, Margin
-from venues.simulation.book import Book
+from core.precision import floor_to
+from venues.simulation.floor import Floor, reaches
 from venues.simulation.records import (
     ZERO,
     Accepted,
@@ -46,22 +44,12 @@ from venues.simulation.records import (
 
 STREET: Final = ""
 """Owner of the simulated liquidity."""
-KEPT_TRADES: Final = 1000
 
 Portion = Callable[[], Decimal | None]
 """Asked once before an order's first trade: the share of it to trade at once, None for all of it."""
 
 
-class Walk(NamedTuple):
-    """What an order would take if it came now."""
-
-    size_i: int
-    value: Decimal
-    stop: Reason | None
-    """What kept it from taking all it wants: IMPACT (more is there, past its price), NO_LIQUIDITY, SELF_TRADE."""
-
-
-class MatchingEngine:
+class MatchingEngine(Floor):
     """
     One exchange.
 
@@ -86,75 +74,19 @@ class MatchingEngine:
         clip_reduce_only: bool = True,
         portion: Portion = lambda: None,
     ) -> None:
-        self.listings: dict[str, Listing] = {listing.symbol: listing for listing in listings}
-        self.accounts: dict[str, Account] = {}
-        self.books = {symbol: Book() for symbol in self.listings}
-        self.marks: dict[str, Decimal] = {}
-        self.trades: dict[str, deque[Trade]] = {symbol: deque(maxlen=KEPT_TRADES) for symbol in self.listings}
-        self.orders: dict[int, Order] = {}
-        self.fills: list[Fill] = []
+        super().__init__(listings, clip_reduce_only=clip_reduce_only)
         self.moved: dict[tuple[str, str], Decimal] = {}
         """What came from outside less what left, by account and asset."""
         self._now_us = now_us
         self._tell = listener
-        self._clip = clip_reduce_only
         self._portion = portion
         self._next_order_id = first_order_id
         self._next_trade_id = dict.fromkeys(self.listings, first_trade_id)
-        self.by_client: dict[tuple[str, int | str], list[Order]] = {}
-        self.open: dict[str, dict[int, Order]] = {}
         self._last_us = 0
-        self._dirty: dict[tuple[bool, int], None] = {}
+        self._dirty: dict[str, dict[tuple[bool, int], None]] = {symbol: {} for symbol in self.listings}
         self._top: dict[str, tuple[tuple[int, int] | None, tuple[int, int] | None]] = {}
-        for book in self.books.values():
+        for book in self._books.values():
             book.update_id = first_update_id
-
-    # -- accounts
-
-    def open_account(self, account: Account) -> Account:
-        """Let an account trade here."""
-        self.accounts[account.name] = account
-        self.open[account.name] = {}
-        return account
-
-    def mark(self, symbol: str) -> Decimal:
-        """The mark price; the middle of the book, or 0, before one is set."""
-        if symbol in self.marks:
-            return self.marks[symbol]
-        bid, ask = self.books[symbol].best_bid, self.books[symbol].best_ask
-        if bid is None or ask is None:
-            return ZERO
-        return self.listings[symbol].price(bid[0] + ask[0]) / 2
-
-    def worth(self, asset: str) -> Decimal:
-        """Price of an asset in the quote asset of its market; 1 for a quote asset, 0 when no market has it."""
-        for listing in self.listings.values():
-            if listing.quote == asset:
-                return Decimal(1)
-        for listing in self.listings.values():
-            if listing.base == asset:
-                return self.mark(listing.symbol)
-        return ZERO
-
-    def worst_i(self, owner: str, symbol: str, *, more_bid: int = 0, more_ask: int = 0) -> int:
-        """Largest absolute size that the position may reach if the open orders (and ``more``) fill on one side."""
-        bid, ask = more_bid, more_ask
-        for order in self.open[owner].values():
-            if order.symbol == symbol and not order.reduce_only:
-                if order.is_ask:
-                    ask += order.left_i
-                else:
-                    bid += order.left_i
-        net = self.accounts[owner].net_i(symbol)
-        return max(abs(net), abs(net + bid), abs(net - ask))
-
-    def margin(self, owner: str) -> Margin:
-        """The account's margin at the present marks."""
-        exposures = {}
-        for symbol, listing in self.listings.items():
-            if listing.is_perp and (worst := self.worst_i(owner, symbol)):
-                exposures[symbol] = worst
-        return self.accounts[owner].margin(self.listings, exposures, self.mark, self.worth)
 
     def move_money(self, owner: str, asset: str, amount: Decimal) -> None:
         """Money arrives from outside, or leaves."""
@@ -162,77 +94,7 @@ class MatchingEngine:
         self.moved[owner, asset] = self.moved.get((owner, asset), ZERO) + amount
         self._tell(BalanceChanged(owner, asset, self.stamp()))
 
-    # -- reading
-
-    def open_orders(self, owner: str, symbol: str | None = None) -> list[Order]:
-        """Live orders, oldest first."""
-        return [order for order in self.open[owner].values() if symbol in (None, order.symbol)]
-
-    def by_client_id(self, owner: str, client_id: int | str, symbol: str) -> Order | None:
-        """The order under a client id: the live one if any, else the latest."""
-        orders = [order for order in self.by_client.get((owner, client_id), ()) if order.symbol == symbol]
-        live = [order for order in orders if order.live]
-        return live[-1] if live else orders[-1] if orders else None
-
     # -- orders
-
-    def walk(self, ticket: Ticket) -> Walk:
-        """What a ticket would trade at once, price limit and self-trade rule observed; changes nothing."""
-        listing, book = self.listings[ticket.symbol], self.books[ticket.symbol]
-        side = book.side(not ticket.is_ask)
-        bound = self._bound(ticket)
-        size, value = 0, ZERO
-        for price in side.prices():
-            if not _reaches(ticket.is_ask, price, bound):
-                return Walk(size, value, Reason.IMPACT)
-            for resting in side.levels[price].orders:
-                if resting.owner == ticket.owner and ticket.self_trade is not SelfTrade.ALLOW:
-                    if ticket.self_trade is SelfTrade.MAKER:
-                        continue
-                    return Walk(size, value, Reason.SELF_TRADE)
-                if ticket.budget is None:
-                    more = min(resting.left_i, ticket.size_i - size)
-                else:
-                    affordable = (ticket.budget - value) / listing.notional(price, 1)
-                    more = min(resting.left_i, floor_to(int(affordable), listing.lot_i))
-                size += more
-                value += listing.notional(price, more)
-                if more < resting.left_i:
-                    return Walk(size, value, None)
-        return Walk(size, value, Reason.NO_LIQUIDITY)
-
-    def check(self, ticket: Ticket) -> Reason | None:
-        """Why the ticket could not live as it stands, or None. Changes nothing."""
-        listing, account = self.listings[ticket.symbol], self.accounts[ticket.owner]
-        if ticket.reduce_only:
-            closing = self._reducible_i(ticket.owner, ticket.symbol, ticket.is_ask)
-            if closing <= 0:
-                return Reason.REDUCE_ONLY
-            if ticket.size_i > closing and not self._clip:
-                return Reason.REDUCE_ONLY_SIZE
-        walk = self.walk(ticket)
-        blocked = walk.stop is Reason.SELF_TRADE
-        if ticket.post_only and (walk.size_i or blocked):
-            return Reason.WOULD_CROSS
-        size_i = walk.size_i if ticket.budget is not None else ticket.size_i
-        if not listing.is_perp:
-            asset, amount = self._reserve(ticket, listing, size_i, walk.value)
-            if amount > account.balance(asset).free:
-                return Reason.FUNDS
-        elif not ticket.reduce_only:
-            more = {"more_ask": size_i} if ticket.is_ask else {"more_bid": size_i}
-            grown = self.worst_i(ticket.owner, ticket.symbol, **more) - self.worst_i(ticket.owner, ticket.symbol)
-            needed = listing.size(grown) * self.mark(ticket.symbol) * account.share_of_margin(listing)
-            if grown and needed > self.margin(ticket.owner).available:
-                return Reason.MARGIN
-        if ticket.time_in_force is TimeInForce.FOK and walk.size_i < size_i:
-            return Reason.FILL_OR_KILL
-        if walk.size_i == 0 and not blocked:
-            if ticket.price_i is None:
-                return walk.stop or Reason.NO_LIQUIDITY
-            if ticket.time_in_force is TimeInForce.IOC:
-                return Reason.IMMEDIATE
-        return None
 
     def place(self, ticket: Ticket) -> Order:
         """Take an order, trade what crosses, rest or end the remainder. Returns the order as it stands then."""
@@ -279,6 +141,7 @@ class MatchingEngine:
             account.lock(asset, order.locked)
             self._tell(BalanceChanged(order.owner, asset, order.updated_us))
         self.open[order.owner][order.id] = order
+        self._rest(order, order.left_i)
         stopped = self._match(order, self._bound(ticket))
         if order.live:
             if stopped is not None:
@@ -288,8 +151,8 @@ class MatchingEngine:
             elif order.time_in_force is not TimeInForce.GTC:
                 self.end(order, State.EXPIRED, Reason.IMMEDIATE)
             else:
-                self.books[order.symbol].side(order.is_ask).join(order)
-                self._touch(order.is_ask, order.price_i)
+                self._books[order.symbol].side(order.is_ask).join(order)
+                self._touch(order.symbol, order.is_ask, order.price_i)
         self.flush(order.symbol)
         return order
 
@@ -306,31 +169,37 @@ class MatchingEngine:
         Make the street's resting liquidity exactly these levels (price to size). What crosses an account's order
         trades with it first; added size queues behind what rests already.
         """
-        for is_ask, wanted in ((False, bids), (True, asks)):
-            side = self.books[symbol].side(is_ask)
+        book = self._books[symbol]
+        sides = ((False, book.bids, book.asks, bids), (True, book.asks, book.bids, asks))
+        for is_ask, side, _, wanted in sides:
             for price in side.prices():
-                excess = side.levels[price].street - wanted.get(price, 0)
+                level = side.levels[price]
+                excess = level.street - wanted.get(price, 0)
                 if excess <= 0:
                     continue
-                for order in reversed([each for each in side.levels[price].orders if not each.owner]):
+                self._touch(symbol, is_ask, price)
+                if excess == level.total:
+                    side.drop(price)
+                    continue
+                for order in reversed([each for each in level.orders if not each.owner]):
                     if excess <= 0:
                         break
                     cut = min(excess, order.left_i)
                     excess -= cut
                     side.reduce(order, cut, leave=cut == order.left_i)
                     order.size_i -= cut
-                    self._touch(is_ask, price)
-        for is_ask, wanted in ((False, bids), (True, asks)):
-            side = self.books[symbol].side(is_ask)
+        for is_ask, side, other, wanted in sides:
             for price, size in wanted.items():
-                level = side.levels.get(price)
-                missing = size - (level.street if level else 0)
+                standing = side.levels.get(price)
+                missing = size - (standing.street if standing else 0)
                 if missing > 0:
                     order = self.street_order(symbol, is_ask, missing, price)
+                    crosses = (best := other.best) is not None and reaches(is_ask, best.price_i, price)
                     # An order that a fault left half filled still stands at a crossing price: do not rest then.
-                    if self._match(order, price) is None and order.left_i:
-                        side.join(order)
-                        self._touch(is_ask, price)
+                    if crosses and (self._match(order, price) is not None or not order.left_i):
+                        continue
+                    side.join(order)
+                    self._touch(symbol, is_ask, price)
         self.flush(symbol)
 
     def take(self, symbol: str, *, is_ask: bool, size_i: int, bound_i: int) -> None:
@@ -368,48 +237,12 @@ class MatchingEngine:
             self_trade=SelfTrade.ALLOW,
         )
 
-    def _bound(self, ticket: Ticket) -> int | None:
-        """Worst price the ticket may take; None: any."""
-        if ticket.price_i is not None:
-            return ticket.price_i
-        listing, book = self.listings[ticket.symbol], self.books[ticket.symbol]
-        best = book.best_bid if ticket.is_ask else book.best_ask
-        share = listing.impact_down if ticket.is_ask else listing.impact_up
-        limits = [] if ticket.bound_i is None else [ticket.bound_i]
-        if best is not None and share is not None:
-            walked = int(best[0] * share)
-            limits.append(ceil_to(walked, listing.tick_i) if ticket.is_ask else floor_to(walked, listing.tick_i))
-        if not limits:
-            return None
-        return max(limits) if ticket.is_ask else min(limits)
-
-    def _affordable_i(self, ticket: Ticket, budget: Decimal) -> int:
-        """Size that a market order's leftover would buy at its price limit, on the grid."""
-        listing = self.listings[ticket.symbol]
-        bound = self._bound(ticket)
-        price = listing.price(bound) if bound else self.mark(ticket.symbol)
-        if not price:
-            return 0
-        return floor_to(int((budget / price).scaleb(listing.size_decimals)), listing.lot_i)
-
-    def _reducible_i(self, owner: str, symbol: str, is_ask: bool) -> int:
-        net = self.accounts[owner].net_i(symbol)
-        return net if is_ask else -net
-
-    def _reserve(self, ticket: Ticket, listing: Listing, size_i: int, value: Decimal) -> tuple[str, Decimal]:
-        """Asset and amount that a spot order ties up."""
-        if ticket.is_ask:
-            return listing.base, listing.size(size_i)
-        if ticket.price_i is None:
-            return listing.quote, value
-        return listing.quote, listing.notional(ticket.price_i, size_i)
-
     def _match(self, taker: Order, bound_i: int | None) -> Reason | None:
         """Trade while prices cross. Returns why it had to stop short of that, None otherwise."""
-        side = self.books[taker.symbol].side(not taker.is_ask)
+        side = self._books[taker.symbol].side(not taker.is_ask)
         asked = False
         while taker.live and taker.left_i and (level := side.best) is not None:
-            if not _reaches(taker.is_ask, level.price_i, bound_i):
+            if not reaches(taker.is_ask, level.price_i, bound_i):
                 break
             maker = level.orders[0]
             if taker.owner and maker.owner == taker.owner and taker.self_trade is not SelfTrade.ALLOW:
@@ -435,8 +268,8 @@ class MatchingEngine:
 
     def _trade(self, taker: Order, maker: Order, price_i: int, size_i: int) -> None:
         us = self.stamp()
-        self.books[maker.symbol].side(maker.is_ask).reduce(maker, size_i, leave=size_i == maker.left_i)
-        self._touch(maker.is_ask, price_i)
+        self._books[maker.symbol].side(maker.is_ask).reduce(maker, size_i, leave=size_i == maker.left_i)
+        self._touch(maker.symbol, maker.is_ask, price_i)
         self.record(taker, maker, price_i, size_i, us)
 
     def record(self, taker: Order, maker: Order, price_i: int, size_i: int, us: int) -> None:
@@ -446,6 +279,8 @@ class MatchingEngine:
         self._next_trade_id[taker.symbol] += 1
         value = listing.notional(price_i, size_i)
         for order in (maker, taker):
+            if order.owner and order.id in self.open[order.owner]:
+                self._rest(order, -size_i)
             order.filled_i += size_i
             order.filled_quote += value
             order.updated_us = max(us, order.updated_us)
@@ -461,7 +296,7 @@ class MatchingEngine:
             buyer_is_maker=taker.is_ask,
             us=us,
         )
-        self.trades[taker.symbol].append(trade)
+        self.trades.unasked(taker.symbol).append(trade)
         for order in (maker, taker):
             if order.owner:
                 self._settle(order, listing, trade, value, is_maker=order is maker)
@@ -530,8 +365,8 @@ class MatchingEngine:
                 self.end(order, State.EXPIRED, Reason.REDUCE_ONLY)
                 continue
             assert order.price_i is not None
-            self.books[symbol].side(order.is_ask).reduce(order, excess, leave=False)
-            self._touch(order.is_ask, order.price_i)
+            self._books[symbol].side(order.is_ask).reduce(order, excess, leave=False)
+            self._touch(order.symbol, order.is_ask, order.price_i)
             order.size_i -= excess
             order.updated_us = self.stamp()
             self._tell(Shrunk(copy(order)))
@@ -539,11 +374,11 @@ class MatchingEngine:
     def end(self, order: Order, state: State, reason: Reason | None) -> None:
         """End an order; :meth:`flush` then tells what that did to the book."""
         if order.price_i is not None:
-            side = self.books[order.symbol].side(order.is_ask)
+            side = self._books[order.symbol].side(order.is_ask)
             level = side.levels.get(order.price_i)
             if level is not None and order in level.orders:
                 side.reduce(order, order.left_i, leave=True)
-                self._touch(order.is_ask, order.price_i)
+                self._touch(order.symbol, order.is_ask, order.price_i)
         order.state, order.reason = state, reason
         order.updated_us = self.stamp()
         had_locked = order.locked
@@ -556,26 +391,33 @@ class MatchingEngine:
 
     def _release(self, order: Order) -> None:
         """Forget a finished order among the open ones and free what it still ties up."""
-        self.open[order.owner].pop(order.id, None)
+        if self.open[order.owner].pop(order.id, None) is not None:
+            self._rest(order, -order.left_i)
         if order.locked:
             listing = self.listings[order.symbol]
             self.accounts[order.owner].lock(listing.base if order.is_ask else listing.quote, -order.locked)
             order.locked = ZERO
 
-    def _touch(self, is_ask: bool, price_i: int) -> None:
-        self._dirty[(is_ask, price_i)] = None
+    def _rest(self, order: Order, more_i: int) -> None:
+        if not order.reduce_only:
+            place = (order.owner, order.symbol, order.is_ask)
+            self.resting[place] = self.resting.get(place, 0) + more_i
+
+    def _touch(self, symbol: str, is_ask: bool, price_i: int) -> None:
+        self._dirty[symbol][(is_ask, price_i)] = None
 
     def flush(self, symbol: str) -> None:
         """Tell the book's changes of one operation as one event."""
-        if not self._dirty:
+        dirty = self._dirty[symbol]
+        if not dirty:
             return
-        book = self.books[symbol]
+        book = self._books[symbol]
         changed: tuple[list[tuple[int, int]], list[tuple[int, int]]] = ([], [])
-        for is_ask, price in sorted(self._dirty):
+        for is_ask, price in sorted(dirty):
             changed[is_ask].append((price, book.side(is_ask).total(price)))
         first = book.update_id + 1
-        book.update_id += len(self._dirty)
-        self._dirty.clear()
+        book.update_id += len(dirty)
+        dirty.clear()
         book.changed_us = self.stamp()
         top = (book.best_bid, book.best_ask)
         event = BookChanged(
@@ -589,10 +431,3 @@ class MatchingEngine:
         )
         self._top[symbol] = top
         self._tell(event)
-
-
-def _reaches(is_ask: bool, price_i: int, bound_i: int | None) -> bool:
-    """Whether an order of this side with this limit may trade at ``price_i``."""
-    if bound_i is None:
-        return True
-    return price_i >= bound_i if is_ask else price_i <= bound_i

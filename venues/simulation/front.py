@@ -46,8 +46,11 @@ class Front:
 
     def advance(self) -> None:
         """Do what is due by now."""
-        self._agenda.run(self._clock.now_ms())
-        self._street.advance()
+        now_ms = self._clock.now_ms()
+        self._agenda.run(now_ms)
+        if self._street.advance(now_ms):
+            # What is to be told of its steps at once.
+            self._agenda.run(now_ms)
 
     def next_due_ms(self) -> int:
         """Unix milliseconds of the next thing that is due."""

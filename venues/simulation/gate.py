@@ -9,10 +9,10 @@ starts no task, so a client that gives up waiting never takes a request back.
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from decimal import Decimal
-from typing import Final, Protocol, cast
+from typing import Final, cast
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -22,6 +22,7 @@ from venues.simulation import mishaps
 from venues.simulation.app import Reply, Request, VenueApp
 from venues.simulation.faults import READS, FaultRule, Faults
 from venues.simulation.front import Front
+from venues.simulation.gated import GatedStream, Outlet
 from venues.simulation.limits import Limits, limits_of
 from venues.simulation.records import ZERO, Order, State
 
@@ -33,17 +34,9 @@ _PER_REQUEST: Final = frozenset({"timestamp", "signature", "recvWindow", "window
 _BESIDES: Final = frozenset({"late_ack", "early_fill", "late_refusal", "late_fill"})
 """Actions that execute a request as ever and do something besides."""
 _REMEMBERED_READINGS: Final = 256
-_FOR_GOOD: Final = 2**63
 GOING_AWAY: Final = 1001
 RESTARTING: Final = 1012
 """Close codes of an end that the server means (RFC 6455, 7.4.1, and its registry)."""
-
-
-class Outlet(Protocol):
-    """The shell's end of a stream: what is to reach the client."""
-
-    def send(self, text: str | bytes) -> None: ...
-    def close(self, code: int = 1000, reason: str = "") -> None: ...
 
 
 class Dropped(msgspec.Struct, frozen=True):
@@ -65,184 +58,6 @@ class _Break(msgspec.Struct, frozen=True):
 
     due_ms: int
     stream: GatedStream
-
-
-class _Waiting(msgspec.Struct, frozen=True):
-    """A message, or with ``text`` None the end of the stream, that may not leave before ``due_ms``."""
-
-    due_ms: int
-    text: str | bytes | None
-    code: int = 1000
-    reason: str = ""
-
-
-class GatedStream:
-    """
-    One stream connection. The simulator has it as its :class:`Peer`; the shell hands in what the client does.
-
-    Messages keep their order whatever the faults delay, but for the one a ``reorder`` holds back.
-    """
-
-    def __init__(self, gate: FaultGate, out: Outlet) -> None:
-        self._gate = gate
-        self._out = out
-        self._queue: deque[_Waiting] = deque()
-        self._held: _Waiting | None = None
-        self._silent_until_ms = 0
-        self._answer_ms = 0
-        self._asides: list[_Waiting] = []
-        self._answers: list[str] | None = None
-        self._gaps: dict[str, int] = {}
-        self.over = False
-
-    # -- the simulator's side
-
-    def send(self, text: str) -> None:
-        if self.over or self.silent:
-            return
-        gate = self._gate
-        if not gate.faults.rules:
-            self._push(_Waiting(0, text))
-            return
-        now_ms = gate.clock.now_ms()
-        kind = gate.app.message_kind(text)
-        if self._answers is not None and kind == "other":
-            self._answers.append(text)
-            return
-        missing = self._gaps.get(kind, 0)
-        if missing:
-            self._gaps[kind] = missing - 1
-            return
-        rule = gate.faults.ws(kind)
-        action, params = (rule.action, rule.params) if rule else ("", {})
-        if action == "drop":
-            return
-        if action == "gap":
-            self._gaps[kind] = params["count"] - 1
-            return
-        held, self._held = self._held, None
-        match action:
-            case "disconnect":
-                gate.disconnect(params["code"])
-                return
-            case "silent":
-                self._silent_until_ms = _FOR_GOOD if params["ms"] is None else now_ms + params["ms"]
-                return
-            case "reorder" if held is None:
-                self._held = _Waiting(now_ms + params["ms"], text)
-                gate.touch()
-                return
-            case "delay":
-                self._push(_Waiting(now_ms + params["ms"], text))
-            case "duplicate":
-                for _ in range(params["count"]):
-                    self._push(_Waiting(now_ms, text))
-            case "truncate":
-                self._push(_Waiting(now_ms, text[: int(len(text) * params["fraction"])]))
-            case "malformed":
-                self._push(_Waiting(now_ms, gate.faults.nonsense(params["shape"])))
-            case "unknown_word":
-                self._push(_Waiting(now_ms, mishaps.unknown(text)))
-            case _:
-                self._push(_Waiting(now_ms, text))
-        if held is not None:
-            self._push(_Waiting(now_ms, held.text))
-
-    def close(self, code: int = 1000, reason: str = "") -> None:
-        if self.over:
-            return
-        now_ms = self._gate.clock.now_ms()
-        if self._held is not None:
-            self._push(_Waiting(now_ms, self._held.text))
-            self._held = None
-        self._push(_Waiting(now_ms, None, code, reason))
-
-    # -- the shell's side
-
-    @property
-    def silent(self) -> bool:
-        """True while a fault keeps this stream mute: no messages, no Pongs."""
-        return self._gate.clock.now_ms() < self._silent_until_ms
-
-    def text(self, text: str) -> None:
-        """The client sent ``text``."""
-        if not self.over:
-            self._gate.text(self, text)
-
-    def closed(self) -> None:
-        """The client's connection is gone; harmless when the stream has ended already."""
-        if not self.over:
-            self._end()
-            self._gate.settle_ended()
-
-    # -- the gate's side
-
-    def answer_late(self, ms: int) -> None:
-        """What is sent from now on leaves ``ms`` later; 0 ends that."""
-        self._answer_ms = ms
-
-    def hold_answers(self) -> None:
-        """Keep answers to requests back from now on; words about the account go on."""
-        self._answers = []
-
-    def let_answers_go(self, ms: int) -> None:
-        """The answers kept back leave in ``ms``, whatever else has left by then."""
-        due_ms = self._gate.clock.now_ms() + ms
-        self._asides += [_Waiting(due_ms, text) for text in self._answers or ()]
-        self._answers = None
-        self._gate.touch()
-
-    def cut(self, code: int, reason: str) -> None:
-        """End the connection now; what still waits is lost."""
-        if not self.over:
-            self._end()
-            self._out.close(code, reason)
-
-    def next_due_ms(self) -> int | None:
-        due = [waiting.due_ms for waiting in self._asides]
-        if self._held is not None:
-            due.append(self._held.due_ms)
-        if self._queue:
-            due.append(self._queue[0].due_ms)
-        return min(due, default=None)
-
-    def release(self, now_ms: int) -> None:
-        """Let go of everything that is due."""
-        if self._held is not None and self._held.due_ms <= now_ms:
-            held, self._held = self._held, None
-            self._push(held)
-        while self._queue and self._queue[0].due_ms <= now_ms and not self.over:
-            self._let_go(self._queue.popleft())
-        if self._asides:
-            due = [waiting for waiting in self._asides if waiting.due_ms <= now_ms]
-            self._asides = [waiting for waiting in self._asides if waiting.due_ms > now_ms]
-            for waiting in due:
-                if not self.over:
-                    self._let_go(waiting)
-
-    def _push(self, waiting: _Waiting) -> None:
-        if self._answer_ms:
-            waiting = msgspec.structs.replace(waiting, due_ms=waiting.due_ms + self._answer_ms)
-        if not self._queue and waiting.due_ms <= self._gate.clock.now_ms():
-            self._let_go(waiting)
-            return
-        if self._queue and self._queue[-1].due_ms > waiting.due_ms:
-            waiting = msgspec.structs.replace(waiting, due_ms=self._queue[-1].due_ms)
-        self._queue.append(waiting)
-        self._gate.touch()
-
-    def _let_go(self, waiting: _Waiting) -> None:
-        if waiting.text is None:
-            self.cut(waiting.code, waiting.reason)
-        elif not self.silent:
-            self._out.send(waiting.text)
-
-    def _end(self) -> None:
-        self.over = True
-        self._queue.clear()
-        self._asides.clear()
-        self._held = None
-        self._gate.ended(self)
 
 
 class FaultGate:
@@ -267,8 +82,10 @@ class FaultGate:
         self.broken: list[Exception] = []
         """Errors of the simulator itself: a client may take them for an answer that it cannot read."""
         self._closed_until_ms = 0
-        self._asleep_until_ms: int | None = None
-        self._touched = asyncio.Event()
+        self._asleep_until_ms = 0
+        self._nap: asyncio.Handle | None = None
+        """The next look of :meth:`drive`; None while nobody drives."""
+        self._wake: Callable[[], None] = lambda: None
         faults.begin(clock)
 
     async def http(self, request: Request) -> Reply | Dropped:
@@ -488,59 +305,84 @@ class FaultGate:
         """Do everything that is due by now, in the simulator and in the gate."""
         self.settle_ended()
         now_ms = self.clock.now_ms()
-        due = [late for late in self._late if late.due_ms <= now_ms]
-        if due:
+        if self._late:
+            due = [late for late in self._late if late.due_ms <= now_ms]
             self._late = [late for late in self._late if late.due_ms > now_ms]
             for late in sorted(due, key=lambda late: late.due_ms):
                 if isinstance(late.request, Request):
                     self.app.http(late.request)
                 elif late.stream is not None:
                     self._execute_unheard(late.stream, late.request)
-        broken = [each for each in self._breaks if each.due_ms <= now_ms]
-        if broken:
+        if self._breaks:
+            broken = [each for each in self._breaks if each.due_ms <= now_ms]
             self._breaks = [each for each in self._breaks if each.due_ms > now_ms]
             for each in broken:
                 each.stream.cut(ABNORMAL, "")
         self.app.advance()
-        for stream in list(self._streams):
+        for stream in tuple(self._streams):
             stream.release(now_ms)
         self.settle_ended()
 
     def next_due_ms(self) -> int:
         """Unix milliseconds of the next thing that is due in the simulator or in the gate."""
-        due = [self.app.next_due_ms(), *(late.due_ms for late in self._late)]
-        due += [each.due_ms for each in self._breaks]
-        due += [at_ms for stream in self._streams if (at_ms := stream.next_due_ms()) is not None]
-        return min(due)
+        due_ms = self.app.next_due_ms()
+        for late in self._late:
+            due_ms = min(due_ms, late.due_ms)
+        for each in self._breaks:
+            due_ms = min(due_ms, each.due_ms)
+        for stream in self._streams:
+            at_ms = stream.next_due_ms()
+            if at_ms is not None and at_ms < due_ms:
+                due_ms = at_ms
+        return due_ms
 
     async def drive(self) -> None:
         """Advance whenever something is due, until cancelled."""
-        while True:
-            self.advance()
-            self._touched = asyncio.Event()
-            self._asleep_until_ms = self.next_due_ms()
-            # Never 0: a simulator that is always due must not stop the loop's time.
-            wait_ms = max(1, self._asleep_until_ms - self.clock.now_ms())
-            # The clock is not paced, so its time is the loop's; a timer is far cheaper than a task for each nap.
-            nap = asyncio.get_running_loop().call_later(wait_ms / 1000, self._touched.set)
+        loop = asyncio.get_running_loop()
+        broken: asyncio.Future[None] = loop.create_future()
+
+        def look() -> None:
             try:
-                await self._touched.wait()
-            finally:
-                nap.cancel()
+                self.advance()
+                self._asleep_until_ms = self.next_due_ms()
+            except Exception as error:
+                self._plan(None)
+                broken.set_exception(error)
+                return
+            # Never 0: a simulator that is always due must not stop the loop's time. The clock is not paced, so its
+            # time is the loop's; a timer is far cheaper than a task that is woken for each look.
+            wait_ms = max(1, self._asleep_until_ms - self.clock.now_ms())
+            self._plan(loop.call_later(wait_ms / 1000, look))
+
+        self._wake = lambda: self._plan(loop.call_soon(look))
+        self._wake()
+        try:
+            await broken
+        finally:
+            self._plan(None)
+
+    def _plan(self, nap: asyncio.Handle | None) -> None:
+        if self._nap is not None:
+            self._nap.cancel()
+        self._nap = nap
 
     def touch(self) -> None:
         """Wake :meth:`drive` if something has come to be due before it would look again."""
-        if self._asleep_until_ms is not None and self.next_due_ms() < self._asleep_until_ms:
-            self._touched.set()
+        if self._nap is not None and (due_ms := self.next_due_ms()) < self._asleep_until_ms:
+            self._asleep_until_ms = due_ms
+            self._wake()
 
     def ended(self, stream: GatedStream) -> None:
         """A stream has ended. The simulator hears of it later: it may be in the middle of writing to its peers."""
         self._streams.remove(stream)
         self._ended.append(stream)
-        self._touched.set()
+        if self._nap is not None:
+            self._wake()
 
     def settle_ended(self) -> None:
         """Tell the simulator which streams have ended, each once; one with a request under way only after that."""
+        if not self._ended:
+            return
         busy = [late.stream for late in self._late if late.stream is not None]
         ended, self._ended = self._ended, [stream for stream in self._ended if stream in busy]
         for stream in ended:

@@ -15,7 +15,7 @@ import msgspec
 
 from core.clock import Clock
 from venues.simulation.app import Peer
-from venues.simulation.desk import Agenda, Subscriber, Subscribers
+from venues.simulation.desk import Agenda, Subscriber, Subscribers, at_tick
 from venues.simulation.engine import MatchingEngine
 from venues.simulation.hyperliquid_rows import CASH, META, HyperliquidRows
 from venues.simulation.records import (
@@ -144,7 +144,7 @@ class HyperliquidStreams:
         self._accepted: Order | None = None
         self._changed = {"perp": False, "spot": False}
         self._held_books: set[str] = set()
-        agenda.at(clock.now_ms() + 1000, self._every_second)
+        agenda.at(at_tick(clock.now_ms(), 1000), self._every_second)
 
     # -- connections
 
@@ -227,6 +227,7 @@ class HyperliquidStreams:
             send(frame("error", f"Cannot track more than {MOST_USERS} total users."))
             return True
         else:
+            self._engine.look_around()
             subscriber.streams[name] = None
         send(frame("subscriptionResponse", {"method": method, "subscription": normal}))
         if method == "subscribe":
@@ -280,6 +281,11 @@ class HyperliquidStreams:
         orders = self._engine.open_orders(self._owner) if user == self._owner else []
         return [self._rows.order(order) for order in reversed(orders)]
 
+    def hears(self, symbol: str) -> bool:
+        """Whether anybody listens to this market, or to all."""
+        every = ("allMids", "webData2")
+        return self._subscribers.any_stream(lambda stream: stream.endswith(f":{symbol}") or stream.startswith(every))
+
     def _state(self, kind: str, user: str) -> str:
         match kind:
             case "clearinghouseState":
@@ -329,7 +335,8 @@ class HyperliquidStreams:
             case BalanceChanged(_, asset, _):
                 self._changed["perp" if asset == CASH else "spot"] = True
             case Traded(trade):
-                self._send(f"trades:{trade.symbol}", frame("trades", [self._rows.trade(trade)]))
+                if self._subscribers.wanted(f"trades:{trade.symbol}"):
+                    self._send(f"trades:{trade.symbol}", frame("trades", [self._rows.trade(trade)]))
             case BookChanged():
                 self.flush()
                 self._on_book(event)
@@ -388,7 +395,7 @@ class HyperliquidStreams:
         self._send(f"l2Book:{symbol}", frame("l2Book", self._rows.book(symbol)))
 
     def _every_second(self) -> None:
-        self._agenda.at(self._clock.now_ms() + 1000, self._every_second)
+        self._agenda.at(at_tick(self._clock.now_ms(), 1000), self._every_second)
         if self._subscribers.wanted("allMids"):
             self._send("allMids", frame("allMids", {"mids": self._rows.mids()}))
         for user in {name for each in self._subscribers for name in each.streams if name.startswith("webData2:")}:

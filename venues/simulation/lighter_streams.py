@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from core.clock import Clock
 from venues.simulation.app import Peer
-from venues.simulation.desk import Agenda, Subscribers, json_text
+from venues.simulation.desk import Agenda, Subscribers, at_tick, json_text
 from venues.simulation.engine import MatchingEngine
 from venues.simulation.forms import read_json
 from venues.simulation.lighter_rows import MARKET_ROWS, NUMBERS, SPOT_USDC, LighterRows, by_market
@@ -104,7 +104,7 @@ class LighterStreams:
         """True while an order is being replaced: what happens inside is not told."""
         self.doomed = False
         """True while an order comes in that cannot live: only its end is told."""
-        agenda.at(clock.now_ms() + 1000, self._every_second)
+        agenda.at(at_tick(clock.now_ms(), 1000), self._every_second)
 
     def opened(self, peer: Peer) -> None:
         self._subscribers.add(peer)
@@ -153,6 +153,7 @@ class LighterStreams:
         if channel.startswith("order_book/"):
             # What is gathered goes to the others first, so that the newcomer's first change follows its snapshot.
             self._send_book(MARKET_ROWS[int(channel.partition("/")[2])]["symbol"])
+        self._engine.look_around()
         streams[channel] = None
         peer.send(json_text(self._snapshot(channel)))
 
@@ -185,6 +186,11 @@ class LighterStreams:
                 del each.streams[channel]
             if private:
                 each.peer.send(_error(*_BAD_TOKEN))
+
+    def hears(self, symbol: str) -> bool:
+        """Whether anybody listens to a public channel of this market, or of all."""
+        ends = (f"/{NUMBERS[symbol]}", "/all")
+        return self._subscribers.any_stream(lambda channel: channel.endswith(ends))
 
     # -- what is told
 
@@ -310,7 +316,7 @@ class LighterStreams:
                 self._on_book(event)
             case Traded(trade):
                 number = NUMBERS[trade.symbol]
-                nonce = self._engine.books[trade.symbol].update_id
+                nonce = self._engine.peek(trade.symbol).update_id
                 self._send(
                     f"trade/{number}",
                     lambda: {"trades": [self._rows.trade(trade)], "liquidation_trades": [], "nonce": nonce},
@@ -361,7 +367,7 @@ class LighterStreams:
         self._send(f"order_book/{NUMBERS[symbol]}", lambda: body | stamp)
 
     def _every_second(self) -> None:
-        self._agenda.at(self._clock.now_ms() + 1000, self._every_second)
+        self._agenda.at(at_tick(self._clock.now_ms(), 1000), self._every_second)
         for number, row in MARKET_ROWS.items():
             kind = "market_stats" if row["market_type"] == "perp" else "spot_market_stats"
             for market in (str(number), "all"):

@@ -9,7 +9,7 @@ seconds at speed 1.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Final
 
@@ -18,6 +18,7 @@ import msgspec
 from core.chance import Chance
 from core.clock import Clock
 from core.precision import floor_to, scaled_decimal
+from venues.simulation.desk import TICK_MS, at_tick
 from venues.simulation.engine import MatchingEngine
 from venues.simulation.records import Listing
 
@@ -25,7 +26,7 @@ FAIR_DECIMALS: Final = 12
 """Fair prices are integers of 10^-12."""
 STEP_MS: Final = (200, 500)
 """A step of one base comes this many milliseconds after the last, at speed 1."""
-SHORTEST_STEP_MS: Final = 20
+SHORTEST_STEP_MS: Final = TICK_MS
 """Steps come no closer: at a higher speed each moves the market further instead."""
 MOST_STEPS_AT_ONCE: Final = 10
 """After a long gap this many steps are made up for; the rest is skipped."""
@@ -45,6 +46,7 @@ LEVEL_NOTIONAL: Final = (800, 8000)
 """Value of one level in quote, drawn uniformly."""
 TAKE_NOTIONAL: Final = (200, 6000)
 TAKE_PROBABILITY: Final = 0.12
+NEVER_MS: Final = 2**62
 FLICKER: Final = 0.25
 """Probability that a level which stays gets a new size in a step."""
 
@@ -55,6 +57,8 @@ class Asset(msgspec.Struct):
     anchor: int
     fair: int
     due_ms: int
+    asleep: bool
+    """Nobody saw the last step: those that come due are made when somebody looks."""
     listings: tuple[Listing, ...]
     chance: Chance
 
@@ -65,6 +69,7 @@ class Street:
 
     Args:
         anchors: Where each base's price starts and is drawn back to, in quote.
+        heard: Whether anybody listens to a market's streams.
         speed: Multiplies all activity.
     """
 
@@ -75,12 +80,14 @@ class Street:
         chance: Chance,
         anchors: Mapping[str, Decimal],
         *,
+        heard: Callable[[str], bool],
         speed: float = 1.0,
     ) -> None:
         if not speed > 0:
             raise ValueError(f"speed must be above 0, got {speed}")
         self._engine = engine
         self._clock = clock
+        self._heard = heard
         self._speed = speed
         self._assets: list[Asset] = []
         now = clock.now_ms()
@@ -89,27 +96,50 @@ class Street:
             start = scaled_decimal(anchor, FAIR_DECIMALS)
             start += start * draw.integer(-20, 20) // 10_000
             listings = tuple(each for each in engine.listings.values() if each.base == base)
-            asset = Asset(anchor=start, fair=start, due_ms=now, listings=listings, chance=draw)
-            asset.due_ms = now + self._pause_ms(asset)
+            asset = Asset(anchor=start, fair=start, due_ms=now, asleep=False, listings=listings, chance=draw)
+            asset.due_ms = self._next_ms(asset, now)
             self._assets.append(asset)
             for listing in listings:
                 self._quote(asset, listing)
+        self._by_symbol = {listing.symbol: asset for asset in self._assets for listing in asset.listings}
+        self._plan()
+        engine.look = self._look
+
+    def _plan(self) -> None:
+        self._next_due_ms = min((asset.due_ms for asset in self._assets if not asset.asleep), default=NEVER_MS)
 
     def next_due_ms(self) -> int:
         """Unix milliseconds of the next step."""
-        return min(asset.due_ms for asset in self._assets)
+        return self._next_due_ms
 
-    def advance(self) -> None:
-        """Make every step that is due; after a long gap, only the last few."""
-        now = self._clock.now_ms()
+    def advance(self, now: int) -> bool:
+        """Make every step that is due; after a long gap, only the last few. True when there was one."""
+        if now < self._next_due_ms:
+            return False
         for asset in self._assets:
-            for _ in range(MOST_STEPS_AT_ONCE):
-                if asset.due_ms > now:
-                    break
-                self._step(asset)
-                asset.due_ms += self._pause_ms(asset)
-            if asset.due_ms <= now:
-                asset.due_ms = now + self._pause_ms(asset)
+            if asset.due_ms <= now and not asset.asleep:
+                self._catch_up(asset, now)
+                asset.asleep = not any(
+                    self._heard(each.symbol) or self._engine.is_busy(each.symbol) for each in asset.listings
+                )
+        self._plan()
+        return True
+
+    def _look(self, symbol: str) -> None:
+        asset = self._by_symbol.get(symbol)
+        if asset is not None and asset.asleep:
+            asset.asleep = False
+            self._catch_up(asset, self._clock.now_ms())
+            self._plan()
+
+    def _catch_up(self, asset: Asset, now: int) -> None:
+        for _ in range(MOST_STEPS_AT_ONCE):
+            if asset.due_ms > now:
+                return
+            self._step(asset)
+            asset.due_ms = self._next_ms(asset, asset.due_ms)
+        if asset.due_ms <= now:
+            asset.due_ms = self._next_ms(asset, now)
 
     @property
     def _stretch(self) -> float:
@@ -117,8 +147,8 @@ class Street:
         mean = sum(STEP_MS) / 2 / self._speed
         return max(1.0, SHORTEST_STEP_MS / mean)
 
-    def _pause_ms(self, asset: Asset) -> int:
-        return max(SHORTEST_STEP_MS, round(asset.chance.integer(*STEP_MS) / self._speed))
+    def _next_ms(self, asset: Asset, since_ms: int) -> int:
+        return at_tick(since_ms, round(asset.chance.integer(*STEP_MS) / self._speed))
 
     def _step(self, asset: Asset) -> None:
         draw = asset.chance
@@ -139,30 +169,30 @@ class Street:
         spread = draw.integer(1, 3)
         bid = floor_to(fair_i, tick) - spread // 2 * tick
         ask = bid + spread * tick
-        book = self._engine.books[listing.symbol]
+        book = self._engine.peek(listing.symbol)
         wanted: tuple[dict[int, int], dict[int, int]] = ({}, {})
+        # On grids as coarse as the distance, so that far levels do not move with every step.
+        gaps = [max(tick, floor_to(fair_i * bps // 10_000, tick)) for bps in FAR_BPS]
         for is_ask, price, outward in ((False, bid, -tick), (True, ask, tick)):
-            side = book.side(is_ask)
+            levels, sizes = book.side(is_ask).levels, wanted[is_ask]
             prices = [price + step * outward for step in range(NEAR_LEVELS)]
-            for bps in FAR_BPS:
-                # On a grid as coarse as the distance, so that far levels do not move with every step.
-                gap = max(tick, floor_to(fair_i * bps // 10_000, tick))
-                far = floor_to(fair_i, gap) + (2 * gap if is_ask else -gap)
+            for gap in gaps:
+                far = fair_i - fair_i % gap + (2 * gap if is_ask else -gap)
                 if is_ask == (far > prices[-1]):
                     prices.append(far)
             for price in prices:
-                standing = side.levels.get(price)
+                standing = levels.get(price)
                 if standing is None or not standing.street or draw.happens(FLICKER):
-                    wanted[is_ask][price] = self._size(listing, draw.integer(*LEVEL_NOTIONAL), price)
+                    sizes[price] = self._size(listing, draw.integer(*LEVEL_NOTIONAL), price)
                 else:
-                    wanted[is_ask][price] = standing.street
+                    sizes[price] = standing.street
         self._engine.marks[listing.symbol] = listing.price(fair_i)
         self._engine.requote(listing.symbol, wanted[False], wanted[True])
 
     def _take(self, asset: Asset, listing: Listing) -> None:
         draw = asset.chance
         is_ask = draw.happens(0.5)
-        book = self._engine.books[listing.symbol]
+        book = self._engine.peek(listing.symbol)
         best = book.best_bid if is_ask else book.best_ask
         if best is None:
             return

@@ -19,7 +19,8 @@ from core.clock import Clock
 from venues.dialect import HttpCall, HttpReply
 from venues.simulation.app import Reply, Request, VenueApp
 from venues.simulation.faults import Faults
-from venues.simulation.gate import Dropped, FaultGate, GatedStream
+from venues.simulation.gate import Dropped, FaultGate
+from venues.simulation.gated import GatedStream
 from venues.wire import Broken, NotSent
 
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import hmac
 from base64 import b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from core.clock import Clock
 from venues.simulation.app import Peer
-from venues.simulation.desk import Agenda, json_text
+from venues.simulation.desk import Agenda, at_tick, json_text
 from venues.simulation.engine import MatchingEngine
 from venues.simulation.forms import read_json
 from venues.simulation.okx_rows import INSTRUMENTS, OkxRows
@@ -32,7 +32,8 @@ from venues.simulation.records import (
     Shrunk,
 )
 
-PUBLIC_CHANNELS: Final = ("bbo-tbt", "books", "books5", "tickers", "instruments")
+MARKET_CHANNELS: Final = ("bbo-tbt", "books", "books5", "tickers")
+PUBLIC_CHANNELS: Final = (*MARKET_CHANNELS, "instruments")
 _LOGIN_FAILED: Final = {"event": "error", "code": "60009", "msg": "Login failed.", "connId": "a4d3ae55"}
 _NOTICE: Final = {
     "event": "notice",
@@ -127,8 +128,10 @@ class OkxStreams:
         self._touched: dict[str, dict[bool, set[int]]] = {}
         self._best_ms: dict[str, int] = {}
         """When the best prices of each market were last told, or will be."""
-        agenda.at(clock.now_ms() + 1_000, self._every_second)
-        agenda.at(clock.now_ms() + REGULAR_MS, self._regularly)
+        self._heard: dict[str, list[tuple[Socket, str, dict[str, Any]]]] = {}
+        """Who listens to each channel: socket, the argument's text, the argument."""
+        agenda.at(at_tick(clock.now_ms(), 1_000), self._every_second)
+        agenda.at(at_tick(clock.now_ms(), REGULAR_MS), self._regularly)
 
     # -- what clients do
 
@@ -139,6 +142,7 @@ class OkxStreams:
 
     def closed(self, peer: Peer) -> None:
         self._sockets = [each for each in self._sockets if each.peer is not peer]
+        self._count_listeners()
 
     def said(self, peer: Peer, text: str) -> None:
         """Handle a frame from the client."""
@@ -238,9 +242,12 @@ class OkxStreams:
         self._control(socket, frame, {"event": op, "arg": arg})
         if op == "unsubscribe":
             socket.args.pop(key, None)
+            self._count_listeners()
             return
         channel, is_new = arg["channel"], key not in socket.args
+        self._engine.look_around()
         socket.args[key] = arg
+        self._count_listeners()
         if channel in PRIVATE_CHANNELS:
             count = str(sum(channel == each["channel"] for one in self._sockets for each in one.args.values()))
             told = {"event": "channel-conn-count", "channel": channel, "connCount": count}
@@ -293,13 +300,21 @@ class OkxStreams:
         own = {"uid": self._rows.uid} if arg["channel"] in PRIVATE_CHANNELS else {}
         self._send(socket, {"arg": {**arg, **own}, "data": rows, **more})
 
-    def _listeners(self, channel: str) -> list[tuple[Socket, str, dict[str, Any]]]:
-        return [
-            (socket, key, arg)
-            for socket in self._sockets
-            for key, arg in list(socket.args.items())
-            if arg["channel"] == channel
-        ]
+    def _count_listeners(self) -> None:
+        self._heard = {}
+        for socket in self._sockets:
+            for key, arg in socket.args.items():
+                self._heard.setdefault(arg["channel"], []).append((socket, key, arg))
+
+    def _listeners(self, channel: str) -> Sequence[tuple[Socket, str, dict[str, Any]]]:
+        return self._heard.get(channel, ())
+
+    def _is_heard(self, symbol: str, *channels: str) -> bool:
+        return any(arg["instId"] == symbol for channel in channels for _, _, arg in self._listeners(channel))
+
+    def hears(self, symbol: str) -> bool:
+        """Whether anybody listens to a public channel of this market."""
+        return self._is_heard(symbol, *MARKET_CHANNELS)
 
     # -- events of the engine
 
@@ -382,10 +397,12 @@ class OkxStreams:
     def _on_book(self, event: BookChanged) -> None:
         symbol = event.symbol
         now_ms = self._clock.now_ms()
-        if event.top_changed and self._best_ms.get(symbol, 0) <= now_ms:
+        if event.top_changed and self._best_ms.get(symbol, 0) <= now_ms and self._is_heard(symbol, "bbo-tbt"):
             due_ms = self._best_ms[symbol] = max(now_ms, self._best_ms.get(symbol, 0) + BEST_MS)
             # Always a moment later: what one operation does in several steps is told as one.
             self._agenda.at(due_ms, lambda: self._tell_best(symbol))
+        if not self._is_heard(symbol, "books", "books5", "tickers"):
+            return
         if symbol not in self._touched:
             self._touched[symbol] = {False: set(), True: set()}
             self._agenda.at(now_ms + BOOK_MS, lambda: self._tell_book(symbol))
@@ -416,13 +433,13 @@ class OkxStreams:
 
     def _every_second(self) -> None:
         now_ms = self._clock.now_ms()
-        self._agenda.at(now_ms + 1_000, self._every_second)
+        self._agenda.at(at_tick(now_ms, 1_000), self._every_second)
         for socket in list(self._sockets):
             if now_ms - socket.heard_ms > IDLE_MS:
                 socket.peer.close(4004, "No data received in 30s")
 
     def _regularly(self) -> None:
-        self._agenda.at(self._clock.now_ms() + REGULAR_MS, self._regularly)
+        self._agenda.at(at_tick(self._clock.now_ms(), REGULAR_MS), self._regularly)
         rows = self._positions()
         for socket, _, arg in self._listeners("positions"):
             told = [row for row in rows if _concerns(arg, row)]

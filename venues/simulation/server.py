@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from email.utils import formatdate
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import anyio
@@ -96,6 +97,7 @@ class _Shell:
 
     def __init__(self, gate: FaultGate, listener: socket.socket) -> None:
         self.ready = anyio.Event()
+        self.left = anyio.Event()
         self._gate = gate
         self._listener = listener
         self._under_way: set[anyio.CancelScope] = set()
@@ -117,8 +119,13 @@ class _Shell:
 
     def stop(self) -> None:
         self._server.should_exit = True
+        self.left.set()
         for scope in self._under_way:
             scope.cancel()
+
+    def date(self) -> bytes:
+        """The value of a Date header."""
+        return formatdate(self._gate.clock.now_ms() / 1000, usegmt=True).encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI application."""
@@ -160,27 +167,22 @@ class _Shell:
         await websocket.accept()
         query = scope["query_string"].decode("latin-1")
         path = scope["raw_path"].decode("ascii") + (f"?{query}" if query else "")
-        outlet = _Outlet()
+        connection = scope["state"]["connection"]
+        outlet = _Outlet(connection.tell)
         stream = self._gate.ws_open(outlet, path, dict(websocket.headers))
-        scope["state"]["connection"].muted = lambda: stream.silent
+        connection.muted = lambda: stream.silent
 
-        async def write() -> None:
-            while True:
-                item = await outlet.queue.get()
-                if isinstance(item, str):
-                    await websocket.send_text(item)
-                elif isinstance(item, bytes):
-                    await websocket.send_bytes(item)
-                elif item.code == ABNORMAL:
-                    scope["state"]["abort"]()
-                    return
-                else:
-                    await websocket.close(item.code, item.reason)
-                    return
+        async def end() -> None:
+            ending = await outlet.ending
+            connection.write()
+            if ending.code == ABNORMAL:
+                scope["state"]["abort"]()
+            else:
+                await websocket.close(ending.code, ending.reason)
 
         try:
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(write)
+                tasks.start_soon(end)
                 while (message := await websocket.receive())["type"] == "websocket.receive":
                     text = message.get("text")
                     stream.text(text if text is not None else message["bytes"].decode(errors="replace"))
@@ -198,26 +200,30 @@ class _Ending(NamedTuple):
 
 
 class _Outlet:
-    """The gate's outgoing peer: keeps what is to be written."""
+    """The gate's outgoing peer."""
 
-    def __init__(self) -> None:
-        self.queue: asyncio.Queue[str | bytes | _Ending] = asyncio.Queue()
-
-    def send(self, text: str | bytes) -> None:
-        self.queue.put_nowait(text)
+    def __init__(self, tell: Callable[[str | bytes], None]) -> None:
+        self.send = tell
+        self.ending: asyncio.Future[_Ending] = asyncio.get_running_loop().create_future()
 
     def close(self, code: int = 1000, reason: str = "") -> None:
-        self.queue.put_nowait(_Ending(code, reason))
+        if not self.ending.done():
+            self.ending.set_result(_Ending(code, reason))
 
 
 def _uvicorn_server(shell: _Shell) -> Server:
     from uvicorn import Config, Server
     from uvicorn.protocols.http.h11_impl import H11Protocol
     from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+    from websockets.protocol import State
 
     class HttpConnection(H11Protocol):
         def __init__(self, config: Config, server_state: Any, app_state: dict[str, Any], _loop: Any = None) -> None:
             super().__init__(config, server_state, {**app_state, "abort": self.abort}, _loop)
+
+        def data_received(self, data: bytes) -> None:
+            self.server_state.default_headers = [(b"date", shell.date())]
+            super().data_received(data)
 
         def abort(self) -> None:
             self.transport.abort()
@@ -226,6 +232,25 @@ def _uvicorn_server(shell: _Shell) -> Server:
         def __init__(self, config: Config, server_state: Any, app_state: dict[str, Any], _loop: Any = None) -> None:
             super().__init__(config, server_state, {**app_state, "connection": self}, _loop)
             self.muted: Callable[[], bool] = lambda: False
+            self._frames: list[bytes] = []
+
+        def tell(self, text: str | bytes) -> None:
+            """Send with the loop's next turn, all of a turn in one piece: three messages then cost a third less."""
+            if self.conn.state is not State.OPEN:
+                return
+            if isinstance(text, str):
+                self.conn.send_text(text.encode())
+            else:
+                self.conn.send_binary(text)
+            if not self._frames:
+                self.loop.call_soon(self.write)
+            self._frames += self.conn.data_to_send()
+
+        def write(self) -> None:
+            """Send what waits."""
+            frames, self._frames = self._frames, []
+            if frames and not self.transport.is_closing():
+                self.transport.write(b"".join(frames))
 
         def handle_ping(self) -> None:
             if self.muted():
@@ -245,6 +270,11 @@ def _uvicorn_server(shell: _Shell) -> Server:
         def capture_signals(self) -> Iterator[None]:
             # Signals belong to the host program.
             yield
+
+        async def main_loop(self) -> None:
+            # uvicorn looks ten times a second whether it should leave: with a thousand servers that is most of what
+            # an idle one costs.
+            await shell.left.wait()
 
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)

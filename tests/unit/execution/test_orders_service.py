@@ -547,3 +547,40 @@ def test_a_rest_word_and_a_local_deed_name_their_source(tmp_path):
     lines, order = play(story, timelines=Timelines(tmp_path))
     assert {json.loads(line)["source"] for line in lines} == {Source.LOCAL, Source.REST}
     assert [e.input.kind for e in order.history if isinstance(e.input, Deed)][:2] == ["sent", "doubt"]
+
+
+@pytest.mark.parametrize("scoped", [False, True])
+def test_a_halt_calls_back_an_order_whose_wait_is_over_in_the_same_moment(scoped: bool):
+    """[client] Between the end of the wait and the first byte the halt still wins, also beside an interruption."""
+
+    async def story(venue, desk):
+        left, real, ended = [], venue.submit_limit_order, []
+
+        async def submit(**order):
+            await anyio.sleep(1)
+            left.append(order["client_order_index"])
+            return await real(**order)
+
+        async def halt():
+            await anyio.sleep(1)
+            if scoped:
+                scope.cancel()
+            desk.halt("halted by hand")
+            desk.halt("halted by hand")
+
+        venue.submit_limit_order = submit
+        with anyio.CancelScope() as scope:
+            async with anyio.create_task_group() as group:
+                group.start_soon(halt)
+                await anyio.sleep(0)
+                ended.append((await buy(desk)).in_doubt)
+                await anyio.sleep(0.5)
+                ended.append("went on")
+        with pytest.raises(LocalRuleError) as refused:
+            await buy(desk)
+        (order,) = desk.book.values()
+        assert await desk.settle(order) == 0
+        return left, ended, order.state, refused.value.code
+
+    went_on = [True] if scoped else [True, "went on"]
+    assert play(story) == ([], went_on, State.FAILED, "HALTED")

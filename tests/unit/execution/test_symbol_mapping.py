@@ -270,13 +270,13 @@ def test_five_significant_figures_are_the_tick_of_hyperliquid(recorded, symbol, 
 @pytest.mark.parametrize(
     ("venue", "symbol", "kind", "words"),
     [
-        ("backpack", "SOLL", "spot", "nearest names are SOL"),
-        ("binance", "SLO", "perp", "nearest names are SOL"),
-        ("hyperliquid", "USOL", "spot", "nearest names are SOL"),
+        ("backpack", "SOLL", "spot", "nearest name is SOL"),
+        ("binance", "SLO", "perp", "nearest name is SOL"),
+        ("hyperliquid", "USOL", "spot", "nearest name is SOL"),
         ("lighter", "SLO", "perp", "SOL"),
         ("lighter", "SOL", "spot", "lighter has no spot market for SOL"),
-        ("lighter", "ETHH", "spot", "nearest names are ETH"),
-        ("okx", "SOLANA", "perp", "nearest names are SOL"),
+        ("lighter", "ETHH", "spot", "nearest name is ETH"),
+        ("okx", "SOLANA", "perp", "nearest name is SOL"),
         ("okx", "SOL/EUR", "spot", "okx has no spot market for SOL/EUR"),
     ],
 )

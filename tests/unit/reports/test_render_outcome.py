@@ -14,6 +14,7 @@ from jsonschema import Draft202012Validator
 
 from runner import outcome as model
 from schemas import load_schema
+from venues.interface import RateWindow
 
 HERE = Path(__file__).resolve().parent
 _spec = importlib.util.spec_from_file_location("outcome_builder", HERE / "outcome_builder.py")
@@ -40,7 +41,7 @@ STRUCTS = {
     "position": model.PositionChange,
     "proof": model.Proof,
     "quote": model.Quote,
-    "rate_limit": model.RateLimit,
+    "rate_limit": RateWindow,
     "rates": model.RateLog,
     "reconnect": model.Reconnect,
     "scenario": model.ScenarioPlayed,
@@ -50,7 +51,7 @@ STRUCTS = {
 
 
 # Fields that outcomes of earlier programs do not have; an old run must still be told.
-LATER = {("play", "rates")}
+LATER = {("play", "rates"), ("play", "notes")}
 
 
 def fields(struct):
@@ -101,7 +102,7 @@ def test_who_halted_a_run_and_its_rates_survive_the_file_and_may_be_absent():
     """[ours] Both came later: an outcome without them is sound, and so is one that has them."""
     made = builder.accepted()
     assert b'"halted"' not in model.to_json(made)
-    rates = model.RateLog(refused=1, limits=(model.RateLimit(name="weight", limit=10, per_secs=60, peak=3),))
+    rates = model.RateLog(refused=1, limits=(RateWindow(name="weight", limit=10, per_secs=60, peak=3),))
     play = msgspec.structs.replace(made.plays[0], rates=rates)
     halted = model.Halted(by="endpoint", at_ms=1, flatten=True)
     text = model.to_json(msgspec.structs.replace(made, halted=halted, plays=(play,)))

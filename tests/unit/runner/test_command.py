@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -203,7 +204,7 @@ def test_a_wrong_file_beside_the_scenario_is_refused(flag, content, capsys, empt
         (empty_folder / "beside").write_text(content, encoding="utf-8")
     code, _, err = run(capsys, "play", str(GOOD), flag, "beside")
     assert code == 2
-    assert err.strip()
+    assert re.search(r"\n  [A-Z_]+  \(more: runner explain [A-Z_]+\)\n", err), err
     assert not (empty_folder / "runs").exists()
 
 

@@ -14,7 +14,7 @@ import anyio
 import pytest
 
 from core.secrets import VAULT
-from runner.control import CONTROL_FILE, MOST_BODY_BYTES, Control
+from runner.control import CONTROL_FILE, MOST_BODY_BYTES, Control, held
 
 pytestmark = pytest.mark.sockets
 
@@ -73,8 +73,10 @@ def test_the_file_is_private_and_goes_with_the_run(tmp_path: Path):
             "url": f"http://127.0.0.1:{port}",
             "token": token,
             "pid": os.getpid(),
+            "locked": True,
             "dead_man_secs": {"okx": 30},
         }
+        assert held(file) is True
         assert len(token) >= 32
         assert VAULT.mask(f"Bearer {token}") == "Bearer •••"
 

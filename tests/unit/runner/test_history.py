@@ -111,7 +111,24 @@ def test_a_run_that_did_not_end_is_not_compared(runs, capsys):
     code, _, err = run(capsys, "compare", one, two)
     assert code == 2
     assert "it did not end" in err
-    assert run(capsys, "compare", "one", "tow")[2] == "There is no run tow; the nearest is two\n"
+    code, _, err = run(capsys, "compare", "one", "tow")
+    assert (code, err.splitlines()[0]) == (2, "There is no such run.")
+    assert "  1 | tow\n    | ^^^\n" in err
+    assert "  did you mean: two\n" in err
+
+
+@pytest.mark.parametrize("verb", ["report", "verify", "export", "halt", "recover", "sign"])
+def test_a_run_that_does_not_exist_is_told_in_the_shape_of_all_mistakes(verb, runs, capsys):
+    """[client] What is wrong, the word with a caret, what is expected, and the code; exit 2."""
+    disk.make_run(runs, "one")
+    more = ("--name", "A", "--role", "B", "--decision", "accept") if verb == "sign" else ()
+    code, out, err = run(capsys, verb, "NOSUCH", *more)
+    assert (code, out) == (2, "")
+    lines = err.splitlines()
+    assert lines[:4] == ["There is no such run.", "  RUN:1:1", "  1 | NOSUCH", "    | ^^^^^^"]
+    assert "such as one" in lines[5]
+    assert lines[-1] == "  UNKNOWN_RUN  (more: runner explain UNKNOWN_RUN)"
+    assert run(capsys, "explain", "UNKNOWN_RUN")[0] == 0
 
 
 def test_the_report_has_a_trend_only_when_there_are_earlier_runs(runs, capsys):

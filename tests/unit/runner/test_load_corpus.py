@@ -20,12 +20,13 @@ ALIEN = re.compile(
     r"unevaluated|anyOf|oneOf|Decimal\(|\bdict\b|\bstr\b|\bint\b|\bfloat\b",
     re.IGNORECASE,
 )
-OUTSIDE = {  # codes that no file of the corpus can show: tested in test_load.py and test_flags.py
+OUTSIDE = {  # codes that no file of the corpus can show: tested in test_load.py, test_flags.py and test_history.py
     "FILE_MISSING",
     "FILE_IS_FOLDER",
     "FILE_UNREADABLE",
     "FILE_TOO_BIG",
     "SET_SYNTAX",
+    "UNKNOWN_RUN",
     "UNKNOWN_FLAG",
     "FLAG_VALUE",
 }

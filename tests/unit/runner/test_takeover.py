@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
@@ -13,6 +14,7 @@ from core.chance import Chance
 from execution.bands import PriceBand
 from execution.journal import Journal
 from execution.markets import Markets
+from reports.render import render
 from runner import takeover
 from tests.e2e.virtual import FIRST, Played, World, play, reached
 from venues import VENUES
@@ -108,9 +110,16 @@ def test_what_stands_there_is_taken_over_when_asked_and_closed_with_the_plays_ow
     sent_ms = min(order.sent_ms or 0 for order in played.play.orders)
     assert told["ts_ms"] <= sent_ms
     assert "2 open orders (buy" in told["text"]
-    assert [notice.code for notice in played.play.errors] == ["ADOPTED"]
-    assert played.play.alarms == ()
-    assert "2 open orders (buy" in played.play.errors[0].text
+    assert (played.play.errors, played.play.alarms) == ((), ())
+    assert played.play.notes
+    assert [notice.code for notice in played.play.notes] == ["ADOPTED"]
+    assert "2 open orders (buy" in played.play.notes[0].text
+    made = render(json.loads((tmp_path / "outcome.json").read_bytes()))
+    assert "## Errors, alarms and notes" in made.markdown
+    row = rf"\| note \| {played.play.venue}[^|]*\| ADOPTED \| taken over: 2 open orders"
+    assert re.search(row, made.markdown, re.I)
+    assert "<h2>Errors, alarms and notes</h2>" in made.html
+    assert "<system-out>ADOPTED: taken over: 2 open orders" in made.junit
 
 
 def test_on_spot_orders_are_dirt_and_balances_are_not(tmp_path: Path):

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 
 import pytest
 
-from steps import CODES, STEPS
+from runner.load import load_scenarios
+from steps import CODES, STEPS, StepFailed, run_strategy
+from strategy import STRATEGIES, Strategy
 from tests.e2e.virtual import Played, World, play
+from venues import VENUES
 
 ROOT = Path(__file__).resolve().parents[3]
 HEAD = """
@@ -205,3 +209,22 @@ def test_on_spot_the_verbs_trade_the_coin_itself(tmp_path: Path):
                    market="spot", size="50 USD", beside=look)  # fmt: skip
     assert (played.outcome.verdict, ends(played)) == ("accepted", ["passed"] * 4)
     assert {order.kind for order in played.play.orders} == {"market"}
+
+
+def test_a_strategy_without_a_run_method_is_refused_where_the_scenario_names_it(tmp_path: Path, monkeypatch):
+    """[client] `runner check` marks the name; a play that gets past it fails the step with the same words."""
+
+    class Empty(Strategy):
+        name = "empty"
+
+    monkeypatch.setitem(STRATEGIES, "empty", Empty)
+    path = tmp_path / "empty.yaml"
+    path.write_text(HEAD.format(market="perp", side="buy", size="min") + "  - run_strategy: {name: empty}\n")
+    found = load_scenarios([str(path)], known_venues=tuple(VENUES), on="sim")
+    (mistake,) = found.mistakes
+    assert (mistake.code, mistake.found, mistake.length) == ("STRATEGY_BROKEN", "empty", 5)
+    assert mistake.message == "The strategy empty has no run method."
+    with pytest.raises(StepFailed) as failed:
+        asyncio.run(run_strategy.run(None, run_strategy.Args(name="empty", timeout_secs=1.0)))
+    assert (failed.value.code, failed.value.message) == ("STRATEGY_BROKEN", "strategy empty has no run method")
+    assert "async def run" in failed.value.next_move

@@ -11,7 +11,7 @@ import pytest
 from core.chance import Chance
 from execution.order import State
 from execution.router import ExecutionRouter
-from strategy import STRATEGIES, Strategy
+from strategy import STRATEGIES, SmokeTest, Strategy
 from strategy.trading import ActFailed, Amount, Trading, side_is_ask
 from tests.contract.arms import ROOMS, Stack, contract
 from venues.errors import LocalRuleError
@@ -233,7 +233,7 @@ async def test_flat_is_not_proven_while_an_order_rests(venue: Stack) -> None:
     with pytest.raises(ActFailed) as told:
         await trade.flat_proof(within_secs=1)
     assert told.value.code == "NOT_FLAT"
-    assert "1 open orders" in told.value.message
+    assert told.value.message.endswith("0 SOL held, 1 open order, 1 order without a proven end")
     await trade.cancel_all()
     assert (await trade.flat_proof()).proves_flat
 
@@ -248,16 +248,16 @@ def test_a_side_that_is_none_is_refused_with_the_nearest_word() -> None:
 
 @contract(arms=memory)
 async def test_a_strategy_without_a_body_says_so(venue: Stack) -> None:
-    """[ours] The base class names the strategy that has no run method; unknown settings are refused by name."""
+    """[ours] A class without a run method makes no strategy, and unknown settings are refused by name."""
 
     class Empty(Strategy):
         name = "empty"
 
     said: list[str] = []
-    with pytest.raises(NotImplementedError, match="empty"):
-        await Empty(trading(venue), {}, said.append).run()
+    with pytest.raises(TypeError, match=r"Empty.*run"):
+        Empty(trading(venue), {}, said.append)  # type: ignore[abstract]
     with pytest.raises(ActFailed) as told:
-        Empty(trading(venue), {"speed": 3}, said.append)
+        SmokeTest(trading(venue), {"speed": 3}, said.append)
     assert told.value.code == "STRATEGY_SETTING"
     assert all(kind.name == name for name, kind in STRATEGIES.items())
 

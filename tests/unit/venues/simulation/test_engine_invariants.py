@@ -116,6 +116,11 @@ class Play:
                 assert balance.locked == sum(order.locked for order in live if order.is_ask == is_ask)
                 assert balance.locked >= 0
             assert account.balance("SOL").free >= 0
+            for symbol in self.engine.listings:
+                for is_ask in (False, True):
+                    growing = [o for o in live if (o.symbol, o.is_ask, o.reduce_only) == (symbol, is_ask, False)]
+                    resting = self.engine.resting.get((name, symbol, is_ask), 0)
+                    assert resting == sum(order.left_i for order in growing)
         for order in self.engine.orders.values():
             assert order.filled_i == sum(fill.size_i for fill in self.fills[order.id]) <= order.size_i
             assert (order.state is State.FILLED) == (order.left_i == 0)

@@ -88,3 +88,27 @@ def test_what_is_no_signature_or_no_key_is_refused():
         assert not check.is_signed(key, message, signature)
     for bad in (b"", b"\xff" * 40, b"x" * 41):
         assert not check.is_signed(bad, message, b"\0" * 80)
+
+
+@pytest.mark.parametrize("scalar", [0, 1, 127, 128, 129, 255, 256, 0x8080, (1 << 318) - 1, check.GROUP - 1])
+def test_a_multiple_by_the_table_is_the_sum_of_doublings(scalar):
+    """[ours] Digits above half of the base are negative and carry into the next."""
+    doubled = check.NEUTRAL
+    for bit in f"{scalar:b}":
+        doubled = check.add(doubled, doubled)
+        doubled = check.add(doubled, check.GENERATOR) if bit == "1" else doubled
+    assert check.encode(check.multiple(scalar)) == check.encode(doubled)
+
+
+@pytest.mark.parametrize("spoil", [None, 0, 45, 79])
+def test_the_verdict_is_the_same_with_and_without_the_secret(spoil):
+    """[ours] Who knows the secret checks with one multiplication and lets through no forgery."""
+    secret, nonce, message = 987654321 << 200, 1234567 << 250, (5, 4, 3, 2, 1)
+    challenge = check.hash_five([*check.encode(check.multiple(nonce)), *message])
+    e = number(check.bytes_of(challenge).hex()) % check.GROUP
+    signature = bytearray(((nonce - e * secret) % check.GROUP).to_bytes(40, "little") + e.to_bytes(40, "little"))
+    if spoil is not None:
+        signature[spoil] ^= 1
+    key = check.public_key_of(secret)
+    verdicts = [check.is_signed(key, message, bytes(signature), known) for known in (None, secret % check.GROUP)]
+    assert verdicts == [spoil is None] * 2

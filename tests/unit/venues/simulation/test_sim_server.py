@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from contextlib import asynccontextmanager
+from email.utils import parsedate_to_datetime
 
 import anyio
 import httpx
@@ -112,6 +113,30 @@ async def test_an_error_answer_has_its_status_and_retry_after():
         reply = await client.get("/x")
         assert (reply.status_code, reply.headers["retry-after"], reply.content) == (429, "3", b"")
         assert venue.requests == []
+
+
+async def test_every_answer_has_the_date_of_its_moment():
+    """[venue] Clients read a server's clock from the Date header (RFC 9110, 6.6.1)."""
+    async with echo_server() as (venue, client, _):
+        for ahead_ms in (0, 3_600_000):
+            now_ms = SystemClock().now_ms() + ahead_ms
+            venue.clock.now_ms = lambda now_ms=now_ms: now_ms
+            told = parsedate_to_datetime((await client.get("/x")).headers["date"])
+            assert told.timestamp() == now_ms // 1000
+
+
+async def test_messages_of_one_moment_arrive_whole_in_order_and_before_the_close():
+    """[ours] They leave in one piece; none is lost to the end of the stream."""
+    async with echo_server() as (venue, _, ws), ws_connect(ws + "/s") as client:
+        assert (await client.recv()).startswith("hello")
+        for number in range(50):
+            venue.peers[0].send(f"{number} " + "x" * 5000)
+        venue.peers[0].close(4001, "enough")
+        heard = [(await client.recv()).partition(" ")[0] for _ in range(50)]
+        assert heard == [str(number) for number in range(50)]
+        with pytest.raises(ConnectionClosed):
+            await client.recv()
+        assert client.close_code == 4001
 
 
 @pytest.mark.parametrize(
