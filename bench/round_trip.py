@@ -163,7 +163,7 @@ async def _over_rest(at: AtHand, first: int, rounds: int) -> dict[str, Spread]:
             over = await opened.enter_async_context(httpx.AsyncClient(transport=AiohttpTransport(), trust_env=False))
             contestants["httpx over httpx-aiohttp"] = by_httpx(over)
             contestants["httpx-aiohttp's transport"] = by_transport(over._transport)
-        own = Transport(httpx.create_ssl_context(), keep_secs=30, max_reply_bytes=1 << 24)
+        own = Transport(httpx.create_ssl_context, keep_secs=30, max_reply_bytes=1 << 24)
         opened.push_async_callback(own.aclose)
         contestants["our transport"] = by_transport(own)
         contestants["ours"] = ours
