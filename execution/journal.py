@@ -28,8 +28,8 @@ MAX_CLIENT_ID: Final = 2**32 - 1
 _IDS_EPOCH_MS: Final = 1_735_689_600_000  # 2025-01-01T00:00:00Z
 _IDS_PER_SECOND: Final = 8
 
-_FORMAT: Final = 1
-"""``PRAGMA user_version`` of the file. 0 is one without the sums of what orders open."""
+_FORMAT: Final = 2
+"""``PRAGMA user_version`` of the file. 0 is one without the sums of what orders open, 1 without the last two indexes."""
 _TABLES: Final = (
     """CREATE TABLE IF NOT EXISTS ids (account TEXT PRIMARY KEY, next INTEGER NOT NULL) STRICT""",
     """
@@ -51,7 +51,10 @@ _ADDED: Final = {"opens_usd": "TEXT NOT NULL DEFAULT '0'", "play": "TEXT NOT NUL
 _INDEXES: Final = (
     "CREATE INDEX IF NOT EXISTS open_intents ON intents (account) WHERE settled_i IS NULL",
     "CREATE INDEX IF NOT EXISTS days ON intents (account, created_ms) WHERE opens_usd <> '0'",
+    "CREATE INDEX IF NOT EXISTS legs ON intents (account, leg)",
+    "CREATE INDEX IF NOT EXISTS open_plays ON plays (account) WHERE ended_ms IS NULL",
 )
+"""So that no reading grows with the history of an account."""
 
 _COLUMNS: Final = tuple(f.name for f in fields(Intent))
 _FLAGS: Final = ("is_ask", "post_only", "reduce_only")

@@ -174,7 +174,7 @@ def test_a_journal_of_an_older_program_opens_and_keeps_all_it_has(tmp_path):
         assert journal.settled("acc", "run/double/1") == [(899_999_998, 40)]
         assert [row["play"] for row in journal.unended_plays("acc")] == ["run/double"]
         assert journal.opened_between("acc", 0, 2**60) == 0
-        assert journal._db.execute("PRAGMA user_version").fetchone() == (1,)
+        assert journal._db.execute("PRAGMA user_version").fetchone() == (2,)
         journal.close()
     journal = Journal(path)
     fresh = journal.intend(FRESH, opens_usd=Decimal("140.10"), play="run/double")
@@ -201,9 +201,26 @@ def test_a_journal_of_a_newer_program_is_left_alone(tmp_path):
     newer = sqlite3.connect(path)
     newer.execute("PRAGMA user_version = 7")
     newer.close()
-    with pytest.raises(LocalRuleError, match=r"newer program \(format 7, this one knows 1\)"):
+    with pytest.raises(LocalRuleError, match=r"newer program \(format 7, this one knows 2\)"):
         Journal(path)
     assert sqlite3.connect(path).execute("PRAGMA user_version").fetchone() == (7,)
+
+
+def test_no_question_of_a_play_goes_through_the_history_of_all_accounts():
+    """[client] Found by the soak: each start read every play that ever was. SQLite tells that it looks nothing through."""
+    journal, asked = Journal(":memory:"), []
+    journal._db.set_trace_callback(asked.append)
+    journal.unended_plays("acc")
+    journal.unsettled("acc")
+    journal.unsettled("acc", "run/double/1")
+    journal.settled("acc", "run/double/1")
+    journal.opened_between("acc", 0, 1)
+    journal.opened_by_play("acc", "run/double")
+    journal._db.set_trace_callback(None)
+    plans = [row[3] for each in asked for row in journal._db.execute(f"EXPLAIN QUERY PLAN {each}")]
+    assert [plan for plan in plans if plan.startswith("SCAN")] == []
+    for index in ("open_plays", "open_intents", "legs", "days"):
+        assert any(f"USING INDEX {index} " in plan for plan in plans), plans
 
 
 def test_what_orders_open_is_added_up_exactly():
