@@ -29,7 +29,7 @@ _IDS_EPOCH_MS: Final = 1_735_689_600_000  # 2025-01-01T00:00:00Z
 _IDS_PER_SECOND: Final = 8
 
 _FORMAT: Final = 2
-"""``PRAGMA user_version`` of the file. 0 is one without the sums of what orders open, 1 without the last two indexes."""
+"""``PRAGMA user_version`` of the file. 0 has no sums of what orders open, 1 not the last two indexes."""
 _TABLES: Final = (
     """CREATE TABLE IF NOT EXISTS ids (account TEXT PRIMARY KEY, next INTEGER NOT NULL) STRICT""",
     """

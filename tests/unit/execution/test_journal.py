@@ -207,7 +207,7 @@ def test_a_journal_of_a_newer_program_is_left_alone(tmp_path):
 
 
 def test_no_question_of_a_play_goes_through_the_history_of_all_accounts():
-    """[client] Found by the soak: each start read every play that ever was. SQLite tells that it looks nothing through."""
+    """[client] Found by the soak: each start read every play that ever was. SQLite tells how it looks things up."""
     journal, asked = Journal(":memory:"), []
     journal._db.set_trace_callback(asked.append)
     journal.unended_plays("acc")
