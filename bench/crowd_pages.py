@@ -41,7 +41,8 @@ def page_b6(told: Sequence[Scale]) -> list[str]:
         f" own, over all five exchanges: a tracking limit that never fills and is posted anew every {INTERVAL_SECS} s."
         f" The simulators' markets move {1 / MARKET_PACE:g} times slower than usual, since all share one machine. Goal:"
         " p99 of at most 50 ms at 200 plays. *Core* is the share of one core for as long as a play lives, its start and"
-        " end included. When all cores are busy the interval errors are the machine's, not ours."
+        " end included. One process has one core: where plays times core a play come near 100%, orders wait for it, and"
+        " the interval errors show that."
         f" From {few.plays} to {many.plays:,} plays, the memory of a play changes by"
         f" {many.bytes_each / few.bytes_each - 1:+.0%} and its share of a core by"
         f" {many.cpu_each / few.cpu_each - 1:+.0%}: linear growth is 0%.",
