@@ -29,7 +29,7 @@ HISTORY = ROOT / "bench" / "history.jsonl"
 ROUNDS: Mapping[str, int] = {"B1": 15, "B2": 9, "B3": 40, "B4": 7, "B5": 15, "B6": 1, "B7": 5, "B8": 7}
 CROWDS = (50, 200, 1_000)
 """How many plays at once B6 tries."""
-CROWD_SECS = 30
+CROWD_SECS = 40
 PARTS = tuple(ROUNDS)
 REMEMBERED = 5
 

@@ -26,7 +26,7 @@ from core.loop import run
 from runner.outcome import Outcome
 from venues import VENUES
 
-INTERVAL_SECS = 5
+INTERVAL_SECS = 10
 MARKET_PACE = 0.25
 """How fast the simulated markets move: all simulators share the machine with what is measured."""
 SCENARIO = """scenario: crowd
@@ -154,7 +154,7 @@ def measure(sizes: tuple[int, ...], secs: float) -> list[Scale]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--plays", type=int, default=200)
-    parser.add_argument("--secs", type=float, default=30, help="that all play at once")
+    parser.add_argument("--secs", type=float, default=40, help="that all play at once")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     found = here(given.plays, given.secs)
