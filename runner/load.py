@@ -20,7 +20,7 @@ from runner.document import MAX_BYTES, Document, Entry, Item, parse
 from runner.given import Environment, Given, InputsFile, SetFlags
 from runner.inputs import Inputs
 from runner.listings import Listings
-from runner.mistakes import Mistake, WrongInput, render_text
+from runner.mistakes import Mistake, wrong_words
 from runner.rules import check_shape, verb_schema
 from runner.scenario import Accept, Scenario, SizeSpec, StepCall
 from runner.values import BadValue, either, nearest, read_value, show
@@ -130,8 +130,7 @@ def venues_named(venues: Sequence[str], known: Sequence[str]) -> tuple[str, ...]
     """
     override = _Override(venues, known)
     if override.mistakes:
-        text = render_text(override.mistakes, {VENUE_FLAG: override.source}, 0)
-        raise WrongInput([text.rpartition("\n\n")[0]])
+        raise wrong_words(override.mistakes, {VENUE_FLAG: override.source})
     return override.venues or tuple(known)
 
 

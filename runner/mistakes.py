@@ -71,7 +71,12 @@ def wrong_word(place: str, word: str, code: str, message: str, expected: str, ne
         near: The word that was probably meant.
     """
     mistake = Mistake(code, place, 1, 1, message, word[:60], expected, near, len(word))
-    return WrongInput([render_text([mistake], {place: word}, 0).rpartition("\n\n")[0]])
+    return wrong_words([mistake], {place: word})
+
+
+def wrong_words(mistakes: Sequence[Mistake], sources: Mapping[str, str]) -> WrongInput:
+    """Mistakes on a command line that names no scenario: told as in a file, but without the count of files."""
+    return WrongInput([render_text(mistakes, sources, 0).rpartition("\n\n")[0]])
 
 
 def render_text(mistakes: Sequence[Mistake], sources: Mapping[str, str], files: int) -> str:

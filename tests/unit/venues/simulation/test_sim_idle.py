@@ -5,6 +5,7 @@ import json
 import pytest
 
 from core.chance import Chance
+from tests.unit.venues.backpack_sim.trader import HandClock
 from venues import VENUES
 from venues.simulation import open_simulator
 from venues.simulation.desk import TICK_MS, at_tick
@@ -17,19 +18,6 @@ ASKED = {
     "lighter": ("/stream", {"type": "subscribe", "channel": "ticker/1"}),
     "okx": ("/ws/v5/public", {"op": "subscribe", "args": [{"channel": "bbo-tbt", "instId": "BTC-USDT-SWAP"}]}),
 }
-
-
-class HandClock:
-    speed = 1.0
-
-    def __init__(self):
-        self.ms = 1_767_571_200_007
-
-    def now_ms(self):
-        return self.ms
-
-    def monotonic(self):
-        return self.ms / 1000
 
 
 class Ear:
@@ -47,7 +35,7 @@ class Idle:
     """One simulator and the times at which it woke."""
 
     def __init__(self, venue):
-        self.clock = HandClock()
+        self.clock = HandClock(1_767_571_200_007)
         self.sim = open_simulator(venue, clock=self.clock, chance=Chance("idle"))
         self.engine = self.sim.engine
         self.symbol = next(
